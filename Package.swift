@@ -7,6 +7,9 @@ import PackageDescription
 // and "0" mean the same. Without any of them CTorch stops at an #error that lists the choices, and the
 // targets that need no libtorch still build.
 
+/// The libtorch that `make setup` fetches; 2.11 and later build.
+let libTorchVersion = "2.13.0"
+
 struct LibTorch {
     var includes: [String]
     var library: String
@@ -43,7 +46,7 @@ func findLibTorch() -> LibTorch? {
     } else if variable("LIBTORCH_INCLUDE") == nil || variable("LIBTORCH_LIB") == nil {
         let cache =
             variable("XDG_CACHE_HOME") ?? (Context.environment["HOME"].map { $0 + "/.cache" } ?? "")
-        root = cache + "/vlsa/libtorch/torch"
+        root = cache + "/vlsa/libtorch-\(libTorchVersion)/torch"
     }
     let include = variable("LIBTORCH_INCLUDE") ?? root.map { $0 + "/include" }
     let library = variable("LIBTORCH_LIB") ?? root.map { $0 + "/lib" }

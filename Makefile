@@ -1,0 +1,26 @@
+# Every target sets the machine up first; on a machine that has everything this takes a moment.
+#   make demo    build, then the whole job on the embedded tiny stack: data, foundation, three stages, answers
+#   make test    build, then all tests
+.PHONY: setup build demo test bench format clean
+SWIFT_BUILD = swift build -c release --product vlsa
+
+setup:
+	@Scripts/setup.sh
+
+build: setup
+	@$(SWIFT_BUILD)
+
+demo: build
+	@Scripts/demo.sh "$$($(SWIFT_BUILD) --show-bin-path)/vlsa"
+
+test: setup
+	@Scripts/test.sh
+
+bench: build
+	@Benchmarks/run.sh
+
+format:
+	@swift format --in-place --recursive Package.swift Sources Tests
+
+clean:
+	@rm -rf .build demo/work
