@@ -1,0 +1,55 @@
+/// What a stage starts from: `model:` is one folder, or a mapping with a folder for each part.
+public enum ModelSource: Codable, Equatable, Sendable {
+    /// A folder with a whole model, as a stage saves it.
+    case folder(PlanPath)
+    /// Folders of the parts.
+    case parts(PartPaths)
+
+    public init(from decoder: any Decoder) throws {
+        if let folder = try? decoder.singleValueContainer().decode(PlanPath.self) {
+            self = .folder(folder)
+        } else {
+            self = .parts(try PartPaths(from: decoder))
+        }
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        switch self {
+        case .folder(let folder): try folder.encode(to: encoder)
+        case .parts(let parts): try parts.encode(to: encoder)
+        }
+    }
+}
+
+/// Folders of a model's parts; one that is nil is not there or made anew.
+public struct PartPaths: Codable, Equatable, Sendable {
+    /// Vision tower.
+    public var vision: PlanPath?
+    /// Language model with its tokenizer.
+    public var language: PlanPath?
+    /// Denoising transformer of the reconstruction.
+    public var denoiser: PlanPath?
+    /// Frozen latents that the denoiser rebuilds.
+    public var latents: PlanPath?
+    /// Frozen codebook of the cognition tasks.
+    public var codebook: PlanPath?
+
+    public init(
+        vision: PlanPath? = nil, language: PlanPath? = nil, denoiser: PlanPath? = nil,
+        latents: PlanPath? = nil, codebook: PlanPath? = nil
+    ) {
+        self.vision = vision
+        self.language = language
+        self.denoiser = denoiser
+        self.latents = latents
+        self.codebook = codebook
+    }
+
+    /// The parts that have a folder, by key.
+    var named: [(String, PlanPath)] {
+        [
+            ("vision", vision), ("language", language), ("denoiser", denoiser),
+            ("latents", latents), ("codebook", codebook),
+        ].compactMap { name, path in path.map { (name, $0) } }
+    }
+}

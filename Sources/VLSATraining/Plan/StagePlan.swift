@@ -1,0 +1,193 @@
+import Foundation
+import Yams
+
+/// One training stage: every hyperparameter, read strictly from a YAML file, written back resolved.
+///
+/// `Sections` are the model's own keys (`perceiver:`, `objective:`, …), which stand at the top level of the
+/// file beside the ones below.
+public struct StagePlan<Sections: Codable & Equatable & Sendable>: Equatable, Sendable {
+    /// Name of the stage, for titles.
+    public var name: String
+    /// Seed of initial values, data order, augmentation and noise.
+    public var seed: UInt64
+    /// Threads of the tensor engine; 0 stands for every core. Results are equal only for equal threads.
+    public var threads: Int
+    /// Number type of weights and activations.
+    public var dtype: PlanDType
+    /// `cpu`, `cuda` or `cuda:1`.
+    public var device: String
+    /// What the stage starts from; nil stands for nothing.
+    public var model: ModelSource?
+    /// Records and pictures; nil for a stage that makes its own.
+    public var data: DataPlan?
+    /// The model's own keys.
+    public var sections: Sections
+    /// Parts that learn, as prefixes of parameter names; the others are frozen.
+    public var train: [String]
+    public var optimizer: OptimizerPlan
+    public var schedule: SchedulePlan
+    public var batch: BatchPlan
+    /// How long the stage is.
+    public var length: StageLength
+    public var validate: ValidatePlan
+    public var checkpoint: CheckpointPlan
+    public var log: LogPlan
+
+    /// Reads a stage file and applies overrides of the form `a.b=c`.
+    public static func load(
+        path: String, overrides: [String] = []
+    ) throws(StrictYAMLError) -> StagePlan {
+        try StrictYAML(path: path, overrides: overrides).decode()
+    }
+
+    /// The plan with every default written out; ``load(path:overrides:)`` reads it back as equal.
+    public func yaml() throws -> String {
+        let encoder = YAMLEncoder()
+        encoder.options = YAMLEncoder.Options(indent: 2, width: -1, allowUnicode: true)
+        return try encoder.encode(self)
+    }
+
+    /// Throws for the first file or folder the plan names that is not there.
+    public func checkPaths() throws(PlanError) {
+        var named: [(String, PlanPath)] = []
+        switch model {
+        case .folder(let folder): named.append(("model", folder))
+        case .parts(let parts): named += parts.named.map { ("model.\($0)", $1) }
+        case nil: break
+        }
+        if let data {
+            named += data.records.enumerated().map { ("data.records.\($0)", $1.path) }
+            named += data.validation.enumerated().map { ("data.validation.\($0)", $1.path) }
+            if let images = data.images { named.append(("data.images", images)) }
+        }
+        for (key, path) in named where !path.exists {
+            throw .missingFile(key: key, path: path.path)
+        }
+    }
+
+    /// Number of optimizer steps for a data set of `examples`.
+    public func steps(examples: Int) -> Int {
+        switch length {
+        case .steps(let steps): steps
+        case .epochs(let epochs):
+            max(1, Int((epochs * Double(examples) / Double(batch.samples)).rounded(.up)))
+        }
+    }
+}
+
+/// Number type of weights and activations in a plan.
+public enum PlanDType: String, Codable, CaseIterable, Sendable {
+    case float32, bfloat16, float16
+}
+
+/// Length of a stage.
+public enum StageLength: Equatable, Sendable {
+    /// Optimizer steps.
+    case steps(Int)
+    /// Passes over the training records, 0.5 for half a pass.
+    case epochs(Double)
+}
+
+/// A plan that is well written but cannot be run.
+public enum PlanError: ExitCoded, Equatable, CustomStringConvertible {
+    /// A file or folder the plan names is not there.
+    case missingFile(key: String, path: String)
+
+    public var exitCode: Int32 { 64 }
+
+    public var description: String {
+        switch self {
+        case .missingFile(let key, let path): "\(key): \(path): no such file or folder"
+        }
+    }
+}
+
+extension StagePlan: Codable {
+    enum CodingKeys: String, CodingKey {
+        case name, seed, threads, dtype, device, model, data, train, optimizer, schedule, batch
+        case steps, epochs, validate, checkpoint, log
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        name = try values.decode(String.self, forKey: .name)
+        seed = try values.decodeIfPresent(UInt64.self, forKey: .seed) ?? 0
+        threads = try values.decodeIfPresent(Int.self, forKey: .threads) ?? 0
+        dtype = try values.decodeIfPresent(PlanDType.self, forKey: .dtype) ?? .float32
+        device = try values.decodeIfPresent(String.self, forKey: .device) ?? "cpu"
+        model = try values.decodeIfPresent(ModelSource.self, forKey: .model)
+        data = try values.decodeIfPresent(DataPlan.self, forKey: .data)
+        sections = try Sections(from: decoder)
+        train = try values.decode([String].self, forKey: .train)
+        optimizer = try values.decode(OptimizerPlan.self, forKey: .optimizer)
+        schedule = try values.decodeIfPresent(SchedulePlan.self, forKey: .schedule) ?? SchedulePlan()
+        batch = try values.decode(BatchPlan.self, forKey: .batch)
+        let steps = try values.decodeIfPresent(Int.self, forKey: .steps)
+        let epochs = try values.decodeIfPresent(Double.self, forKey: .epochs)
+        switch (steps, epochs) {
+        case (let steps?, nil): length = .steps(steps)
+        case (nil, let epochs?): length = .epochs(epochs)
+        case (nil, nil): throw PlanValueError("how long? write steps: or epochs:")
+        case (_?, _?):
+            throw PlanValueError("stands beside steps; write one of the two", key: CodingKeys.epochs)
+        }
+        validate = try values.decodeIfPresent(ValidatePlan.self, forKey: .validate) ?? ValidatePlan()
+        checkpoint =
+            try values.decodeIfPresent(CheckpointPlan.self, forKey: .checkpoint) ?? CheckpointPlan()
+        log = try values.decodeIfPresent(LogPlan.self, forKey: .log) ?? LogPlan()
+
+        try refuse(name.isEmpty, "is empty", CodingKeys.name)
+        try refuse(threads < 0, "must be 0 (every core) or more", CodingKeys.threads)
+        try refuse(steps.map { $0 < 1 } ?? false, "must be 1 or more", CodingKeys.steps)
+        try refuse(epochs.map { $0 <= 0 } ?? false, "must be more than 0", CodingKeys.epochs)
+        try refuse(
+            train.isEmpty, "names no part, so nothing would be trained", CodingKeys.train)
+        try refuse(train.contains(""), "has an empty name", CodingKeys.train)
+        try refuse(Set(train).count != train.count, "names a part twice", CodingKeys.train)
+        try refuse(
+            device != "cpu" && device != "cuda"
+                && !(device.hasPrefix("cuda:") && UInt16(device.dropFirst(5)) != nil),
+            "must be cpu, cuda or cuda:N", CodingKeys.device)
+        for (key, names) in [("rates", optimizer.rates.keys), ("decays", optimizer.decays.keys)] {
+            for name in names.sorted()
+            where !train.contains(where: { isPrefix($0, of: name) || isPrefix(name, of: $0) }) {
+                throw PlanValueError(
+                    "\(key) names \"\(name)\", which is not trained; train has "
+                        + train.joined(separator: ", "), key: CodingKeys.optimizer)
+            }
+        }
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(name, forKey: .name)
+        try values.encode(seed, forKey: .seed)
+        try values.encode(threads, forKey: .threads)
+        try values.encode(dtype, forKey: .dtype)
+        try values.encode(device, forKey: .device)
+        try values.encodeIfPresent(model, forKey: .model)
+        try values.encodeIfPresent(data, forKey: .data)
+        try sections.encode(to: encoder)
+        try values.encode(train, forKey: .train)
+        try values.encode(optimizer, forKey: .optimizer)
+        try values.encode(schedule, forKey: .schedule)
+        try values.encode(batch, forKey: .batch)
+        switch length {
+        case .steps(let steps): try values.encode(steps, forKey: .steps)
+        case .epochs(let epochs): try values.encode(epochs, forKey: .epochs)
+        }
+        try values.encode(validate, forKey: .validate)
+        try values.encode(checkpoint, forKey: .checkpoint)
+        try values.encode(log, forKey: .log)
+    }
+}
+
+/// Whether `prefix` is `name` or a run of its leading dotted segments.
+func isPrefix(_ prefix: String, of name: String) -> Bool {
+    name == prefix || name.hasPrefix(prefix.hasSuffix(".") ? prefix : prefix + ".")
+}
+
+/// Refuses the value of `key` when `wrong` holds.
+func refuse(_ wrong: Bool, _ reason: String, _ key: any CodingKey) throws {
+    if wrong { throw PlanValueError(reason, key: key) }
+}
