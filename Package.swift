@@ -89,8 +89,7 @@ let package = Package(
         .target(name: "CVips", dependencies: ["CVipsSystem"]),
         .systemLibrary(name: "CVipsSystem", pkgConfig: "vips", providers: [.apt(["libvips-dev"])]),
         .target(name: "CPixels", cSettings: [.unsafeFlags(["-O3"])]),
-        .systemLibrary(
-            name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "Torch", dependencies: ["CTorch"]),
         .target(name: "TorchNN", dependencies: ["Torch"]),
         .target(name: "AnyRes", dependencies: ["CVips", "CPixels"]),
