@@ -1,0 +1,104 @@
+#include "Shim.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
+using namespace ctorch;
+
+ct_status ct_matmul(const ct_tensor *a, const ct_tensor *b, ct_tensor **out) {
+  return result(out, [&] { return at::matmul(get(a), get(b)); });
+}
+
+ct_status ct_linear(const ct_tensor *input, const ct_tensor *weight, const ct_tensor *bias, ct_tensor **out) {
+  return result(out, [&] { return at::linear(get(input), get(weight), maybe(bias)); });
+}
+
+ct_status ct_softmax(const ct_tensor *tensor, ptrdiff_t axis, bool logarithm, ct_tensor **out) {
+  return result(out, [&] {
+    at::Tensor input = get(tensor);
+    return logarithm ? input.log_softmax(axis) : input.softmax(axis);
+  });
+}
+
+ct_status ct_layer_norm(const ct_tensor *tensor, const ct_tensor *weight, const ct_tensor *bias,
+                        double epsilon, ptrdiff_t width, ct_tensor **out) {
+  return result(out, [&] {
+    return at::layer_norm(get(tensor), {static_cast<int64_t>(width)}, maybe(weight), maybe(bias), epsilon);
+  });
+}
+
+ct_status ct_rms_norm(const ct_tensor *tensor, const ct_tensor *weight, double epsilon, ct_tensor **out) {
+  return result(out, [&] {
+    at::Tensor input = get(tensor);
+    at::ScalarType type = input.scalar_type();
+    at::Tensor wide = type == at::kDouble ? input : input.to(at::kFloat);
+    at::Tensor scale = (wide.square().mean({-1}, /*keepdim=*/true) + epsilon).rsqrt();
+    at::Tensor normed = (wide * scale).to(type);
+    return weight ? normed * get(weight) : normed;
+  });
+}
+
+ct_status ct_group_norm(const ct_tensor *tensor, ptrdiff_t groups, const ct_tensor *weight,
+                        const ct_tensor *bias, double epsilon, ct_tensor **out) {
+  return result(out, [&] {
+    return at::group_norm(get(tensor), groups, maybe(weight), maybe(bias), epsilon, /*cudnn_enabled=*/true);
+  });
+}
+
+ct_status ct_conv2d(const ct_tensor *input, const ct_tensor *weight, const ct_tensor *bias, ptrdiff_t stride,
+                    ptrdiff_t padding, ct_tensor **out) {
+  return result(out, [&] {
+    return at::conv2d(get(input), get(weight), maybe(bias), {stride, stride}, {padding, padding});
+  });
+}
+
+ct_status ct_resize(ct_resize_kind kind, const ct_tensor *tensor, ptrdiff_t height, ptrdiff_t width,
+                    ct_tensor **out) {
+  return result(out, [&] {
+    at::Tensor input = get(tensor);
+    std::vector<int64_t> size{height, width};
+    switch (kind) {
+      case CT_NEAREST: return at::upsample_nearest2d(input, size);
+      case CT_BILINEAR: return at::upsample_bilinear2d(input, size, /*align_corners=*/false);
+      case CT_BICUBIC: return at::upsample_bicubic2d(input, size, /*align_corners=*/false);
+    }
+    TORCH_CHECK(false, "unknown resize");
+  });
+}
+
+ct_status ct_embedding(const ct_tensor *weight, const ct_tensor *ids, ct_tensor **out) {
+  return result(out, [&] { return at::embedding(get(weight), get(ids)); });
+}
+
+ct_status ct_attention(const ct_tensor *query, const ct_tensor *key, const ct_tensor *value,
+                       const ct_tensor *mask, bool causal, bool has_scale, double scale, ct_tensor **out) {
+  return result(out, [&] {
+    at::Tensor q = get(query), k = get(key), v = get(value);
+    bool grouped = q.dim() == 4 && k.dim() == 4 && q.size(1) != k.size(1);
+    return at::scaled_dot_product_attention(q, k, v, maybe(mask), /*dropout_p=*/0.0, causal,
+                                            has_scale ? std::optional<double>(scale) : std::nullopt, grouped);
+  });
+}
+
+ct_status ct_cross_entropy(const ct_tensor *logits, const ct_tensor *targets, ct_loss_reduction reduction,
+                           ptrdiff_t ignored, ct_tensor **out) {
+  return result(out, [&] {
+    at::Tensor input = get(logits);
+    if (input.scalar_type() != at::kDouble) input = input.to(at::kFloat);
+    int64_t kind = reduction == CT_NONE     ? at::Reduction::None
+                   : reduction == CT_MEAN_OF ? at::Reduction::Mean
+                                             : at::Reduction::Sum;
+    return at::cross_entropy_loss(input, get(targets), {}, kind, ignored);
+  });
+}
+
+ct_status ct_rotary(const ct_tensor *tensor, const ct_tensor *cosines, const ct_tensor *sines,
+                    ct_tensor **out) {
+  return result(out, [&] {
+    at::Tensor x = get(tensor);
+    int64_t half = x.size(-1) / 2;
+    TORCH_CHECK(x.size(-1) == 2 * half, "the last axis must be even");
+    at::Tensor rotated = at::cat({x.narrow(-1, half, half).neg(), x.narrow(-1, 0, half)}, -1);
+    return x * get(cosines) + rotated * get(sines);
+  });
+}

@@ -1,0 +1,133 @@
+#include "Shim.h"
+
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
+
+#include <cmath>
+
+using namespace ctorch;
+
+namespace {
+
+struct Coefficients {
+  double keep, beta1, beta2, step_size, inverse_root_correction, epsilon;
+};
+
+// The decoupled decay of AdamW (arXiv:1711.05101, algorithm 2), one pass over memory.
+template <typename Weight, typename Gradient, typename State>
+void update(Weight *__restrict weight, const Gradient *__restrict gradient, State *__restrict master,
+            State *__restrict first, State *__restrict second, int64_t count, const Coefficients &c) {
+  const State keep = static_cast<State>(c.keep), beta1 = static_cast<State>(c.beta1);
+  const State beta2 = static_cast<State>(c.beta2), step_size = static_cast<State>(c.step_size);
+  const State rest1 = static_cast<State>(1 - c.beta1), rest2 = static_cast<State>(1 - c.beta2);
+  const State correction = static_cast<State>(c.inverse_root_correction);
+  const State epsilon = static_cast<State>(c.epsilon);
+  for (int64_t i = 0; i < count; i++) {
+    State g = static_cast<State>(gradient[i]);
+    State m = beta1 * first[i] + rest1 * g;
+    State v = beta2 * second[i] + rest2 * g * g;
+    State w = keep * master[i] - step_size * m / (std::sqrt(v) * correction + epsilon);
+    first[i] = m;
+    second[i] = v;
+    master[i] = w;
+    // A weight of the state's own type is its own master.
+    if constexpr (!std::is_same_v<Weight, State>) weight[i] = static_cast<Weight>(w);
+  }
+}
+
+template <typename Weight, typename Gradient, typename State>
+void update_all(const at::Tensor &weight, const at::Tensor &gradient, const at::Tensor &master,
+                const at::Tensor &first, const at::Tensor &second, const Coefficients &c) {
+  auto *w = weight.data_ptr<Weight>();
+  const auto *g = gradient.const_data_ptr<Gradient>();
+  auto *s = master.data_ptr<State>();
+  auto *m = first.data_ptr<State>();
+  auto *v = second.data_ptr<State>();
+  at::parallel_for(0, weight.numel(), 1 << 15, [&](int64_t from, int64_t to) {
+    update(w + from, g + from, s + from, m + from, v + from, to - from, c);
+  });
+}
+
+void update_on_cpu(const at::Tensor &weight, const at::Tensor &gradient, const at::Tensor &master,
+                   const at::Tensor &first, const at::Tensor &second, const Coefficients &c) {
+  at::Tensor g = gradient.scalar_type() == weight.scalar_type() ? gradient : gradient.to(weight.scalar_type());
+  g = g.contiguous();
+  switch (weight.scalar_type()) {
+    case at::kFloat: return update_all<float, float, float>(weight, g, master, first, second, c);
+    case at::kDouble: return update_all<double, double, double>(weight, g, master, first, second, c);
+    case at::kBFloat16:
+      return update_all<c10::BFloat16, c10::BFloat16, float>(weight, g, master, first, second, c);
+    case at::kHalf: return update_all<c10::Half, c10::Half, float>(weight, g, master, first, second, c);
+    default: TORCH_CHECK(false, "weights of dtype ", weight.scalar_type(), " cannot be trained");
+  }
+}
+
+}  // namespace
+
+ct_status ct_total_norm(const ct_tensor *const *tensors, ptrdiff_t count, ct_tensor **out) {
+  return result(out, [&] {
+    at::NoGradGuard guard;
+    if (count == 0) return at::zeros({}, at::kFloat);
+    std::vector<at::Tensor> norms;
+    norms.reserve(count);
+    at::Device where = get(tensors[0]).device();
+    for (ptrdiff_t i = 0; i < count; i++) {
+      at::Tensor tensor = get(tensors[i]);
+      at::ScalarType type = tensor.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+      norms.push_back(at::linalg_vector_norm(tensor, 2, std::nullopt, false, type).to(where));
+    }
+    return at::linalg_vector_norm(at::stack(norms));
+  });
+}
+
+ct_status ct_scale_all(const ct_tensor *const *tensors, ptrdiff_t count, double factor) {
+  return guarded([&] {
+    if (count == 0) return;
+    at::NoGradGuard guard;
+    std::vector<at::Tensor> all = list(tensors, count);
+    at::_foreach_mul_(all, factor);
+  });
+}
+
+ct_status ct_adamw(const ct_adamw_settings *settings, ct_tensor *const *weights, ct_tensor *const *gradients,
+                   ct_tensor *const *masters, ct_tensor *const *first_moments,
+                   ct_tensor *const *second_moments, ptrdiff_t count) {
+  return guarded([&] {
+    at::NoGradGuard guard;
+    double correction1 = 1 - std::pow(settings->beta1, static_cast<double>(settings->step));
+    double correction2 = 1 - std::pow(settings->beta2, static_cast<double>(settings->step));
+    Coefficients c{1 - settings->rate * settings->decay, settings->beta1, settings->beta2,
+                   settings->rate / correction1, 1 / std::sqrt(correction2), settings->epsilon};
+    std::vector<at::Tensor> fused_weights, fused_gradients, fused_first, fused_second, steps, copied, copies;
+    for (ptrdiff_t i = 0; i < count; i++) {
+      at::Tensor weight = get(weights[i]), gradient = get(gradients[i]);
+      at::Tensor master = masters[i] ? get(masters[i]) : weight;
+      at::Tensor first = get(first_moments[i]), second = get(second_moments[i]);
+      TORCH_CHECK(gradient.sizes() == weight.sizes(), "a gradient of shape ", gradient.sizes(),
+                  " does not fit a weight of shape ", weight.sizes());
+      if (weight.is_cpu() && weight.is_contiguous()) {
+        update_on_cpu(weight, gradient, master, first, second, c);
+        continue;
+      }
+      fused_weights.push_back(master);
+      fused_gradients.push_back(gradient.to(master.scalar_type()));
+      fused_first.push_back(first);
+      fused_second.push_back(second);
+      steps.push_back(at::full({}, static_cast<double>(settings->step),
+                               at::TensorOptions().dtype(at::kFloat).device(weight.device())));
+      if (masters[i]) {
+        copied.push_back(weight);
+        copies.push_back(master);
+      }
+    }
+    if (!fused_weights.empty()) {
+      at::_fused_adamw_(fused_weights, fused_gradients, fused_first, fused_second, {}, steps, settings->rate,
+                        settings->beta1, settings->beta2, settings->decay, settings->epsilon,
+                        /*amsgrad=*/false, /*maximize=*/false);
+    }
+    for (size_t i = 0; i < copied.size(); i++) copied[i].copy_(copies[i]);
+  });
+}

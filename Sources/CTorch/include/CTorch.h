@@ -1,0 +1,255 @@
+// A plain C view of the part of libtorch that this package uses.
+//
+// Ownership. Every `ct_tensor **out` (and `ct_generator **out`) receives a new handle that the caller gives
+// back once with `ct_release` (`ct_generator_release`). Arguments are borrowed for the call. A view is a
+// handle of its own and keeps the shared memory alive.
+//
+// Errors. A function that can fail returns a `ct_status`; unless that is CT_OK its outputs are untouched and
+// `ct_last_error` describes the failure on the calling thread. No exception crosses this boundary.
+//
+// Conventions. Sizes are ptrdiff_t; axes may be negative and count from the end; a tensor argument that may
+// be absent is marked `nullable` in its comment; a device is an int, -1 for the CPU, else the CUDA index.
+
+#ifndef CTORCH_H
+#define CTORCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ct_tensor ct_tensor;
+typedef struct ct_generator ct_generator;
+
+typedef enum { CT_OK, CT_INVALID, CT_OUT_OF_MEMORY, CT_UNKNOWN } ct_status;
+
+typedef enum {
+  CT_FLOAT64, CT_FLOAT32, CT_BFLOAT16, CT_FLOAT16, CT_INT64, CT_INT32, CT_INT16, CT_INT8, CT_UINT8, CT_BOOL,
+  CT_UINT16, CT_UINT32, CT_UINT64, CT_FLOAT8_E4M3, CT_FLOAT8_E5M2,
+  CT_OTHER_DTYPE
+} ct_dtype;
+
+// ---- Runtime.cpp
+
+// The message of this thread's last failure; valid until its next one.
+const char *ct_last_error(void);
+const char *ct_version(void);
+// What the CPU kernels were dispatched to, such as "AVX512".
+const char *ct_cpu_capability(void);
+// The folder that holds the libtorch in use.
+const char *ct_library_folder(void);
+int ct_threads(void);
+void ct_set_threads(int count);
+// Whether matrix products of fp32 tensors may run in a faster, less exact format where the CPU or GPU has one.
+void ct_set_reduced_precision_products(bool allowed);
+// Opens libtorch_cuda when it is there (once), and says how many CUDA devices can be used.
+int ct_cuda_count(void);
+// Waits until the device has finished all work queued on it.
+ct_status ct_cuda_synchronize(int device);
+bool ct_gradients_enabled(void);
+void ct_set_gradients_enabled(bool enabled);
+
+// ---- Create.cpp
+
+void ct_release(ct_tensor *tensor);
+ptrdiff_t ct_rank(const ct_tensor *tensor);
+// Writes `ct_rank` sizes.
+void ct_shape(const ct_tensor *tensor, ptrdiff_t *sizes);
+ptrdiff_t ct_count(const ct_tensor *tensor);
+ct_dtype ct_dtype_of(const ct_tensor *tensor);
+int ct_device_of(const ct_tensor *tensor);
+bool ct_is_contiguous(const ct_tensor *tensor);
+// The first element's address; to be read only on a CPU tensor that is contiguous and kept alive meanwhile.
+void *ct_data(const ct_tensor *tensor);
+
+// Copies `data`, which lies in host memory row by row.
+ct_status ct_from_data(const void *data, const ptrdiff_t *sizes, ptrdiff_t rank, ct_dtype dtype, int device,
+                       ct_tensor **out);
+// Takes `data` as the tensor's memory; `release(context)` is called when nobody needs it any more.
+ct_status ct_from_memory(void *data, const ptrdiff_t *sizes, ptrdiff_t rank, ct_dtype dtype,
+                         void (*release)(void *context), void *context, ct_tensor **out);
+ct_status ct_full(const ptrdiff_t *sizes, ptrdiff_t rank, double value, ct_dtype dtype, int device,
+                  ct_tensor **out);
+// Uninitialised memory.
+ct_status ct_empty(const ptrdiff_t *sizes, ptrdiff_t rank, ct_dtype dtype, int device, ct_tensor **out);
+ct_status ct_full_like(const ct_tensor *tensor, double value, ct_tensor **out);
+ct_status ct_arange(ptrdiff_t from, ptrdiff_t to, ptrdiff_t step, ct_dtype dtype, int device, ct_tensor **out);
+
+ct_status ct_generator_new(uint64_t seed, int device, ct_generator **out);
+void ct_generator_release(ct_generator *generator);
+ct_status ct_generator_state(ct_generator *generator, ct_tensor **out);  // uint8 on the CPU
+ct_status ct_generator_set_state(ct_generator *generator, const ct_tensor *state);
+// Drawn on the generator's device.
+ct_status ct_normal(const ptrdiff_t *sizes, ptrdiff_t rank, ct_dtype dtype, ct_generator *generator,
+                    ct_tensor **out);
+ct_status ct_uniform(const ptrdiff_t *sizes, ptrdiff_t rank, ct_dtype dtype, ct_generator *generator,
+                     ct_tensor **out);
+ct_status ct_permutation(ptrdiff_t count, ct_generator *generator, ct_tensor **out);
+ct_status ct_multinomial(const ct_tensor *weights, ptrdiff_t count, bool replacing, ct_generator *generator,
+                         ct_tensor **out);
+
+// ---- Gradients.cpp
+
+bool ct_requires_gradient(const ct_tensor *tensor);
+ct_status ct_set_requires_gradient(ct_tensor *tensor, bool required);
+// *out is NULL when there is none.
+ct_status ct_gradient(const ct_tensor *tensor, ct_tensor **out);
+ct_status ct_set_gradient(ct_tensor *tensor, const ct_tensor *gradient /* nullable */);
+ct_status ct_backward(const ct_tensor *tensor, const ct_tensor *gradient /* nullable */);
+// d output / d input_i without touching `.gradient` of any leaf; outs[i] is NULL where output does not depend.
+ct_status ct_gradients(const ct_tensor *output, const ct_tensor *const *inputs, ptrdiff_t count,
+                       bool keeping_graph, ct_tensor **outs);
+ct_status ct_detach(const ct_tensor *tensor, ct_tensor **out);
+
+// ---- Shape.cpp
+
+ct_status ct_to_dtype(const ct_tensor *tensor, ct_dtype dtype, ct_tensor **out);
+ct_status ct_to_device(const ct_tensor *tensor, int device, ct_tensor **out);
+ct_status ct_contiguous(const ct_tensor *tensor, ct_tensor **out);
+ct_status ct_clone(const ct_tensor *tensor, ct_tensor **out);
+// In place, without gradient: shapes must be equal; dtype and device may differ.
+ct_status ct_copy(ct_tensor *target, const ct_tensor *source);
+ct_status ct_fill(ct_tensor *target, double value);
+ct_status ct_add_in_place(ct_tensor *target, const ct_tensor *source, double scale);
+ct_status ct_multiply_in_place(ct_tensor *target, double factor);
+
+ct_status ct_reshape(const ct_tensor *tensor, const ptrdiff_t *sizes, ptrdiff_t rank, ct_tensor **out);
+ct_status ct_transpose(const ct_tensor *tensor, ptrdiff_t a, ptrdiff_t b, ct_tensor **out);
+ct_status ct_permute(const ct_tensor *tensor, const ptrdiff_t *axes, ptrdiff_t rank, ct_tensor **out);
+ct_status ct_expand(const ct_tensor *tensor, const ptrdiff_t *sizes, ptrdiff_t rank, ct_tensor **out);
+ct_status ct_unsqueeze(const ct_tensor *tensor, ptrdiff_t axis, ct_tensor **out);
+ct_status ct_squeeze(const ct_tensor *tensor, ptrdiff_t axis, ct_tensor **out);
+ct_status ct_flatten(const ct_tensor *tensor, ptrdiff_t from, ptrdiff_t to, ct_tensor **out);
+ct_status ct_concatenate(const ct_tensor *const *tensors, ptrdiff_t count, ptrdiff_t axis, ct_tensor **out);
+ct_status ct_stack(const ct_tensor *const *tensors, ptrdiff_t count, ptrdiff_t axis, ct_tensor **out);
+// Writes `count` handles.
+ct_status ct_split(const ct_tensor *tensor, const ptrdiff_t *sizes, ptrdiff_t count, ptrdiff_t axis,
+                   ct_tensor **outs);
+
+typedef enum { CT_ALL, CT_ELLIPSIS, CT_NEW_AXIS, CT_AT, CT_RANGE } ct_index_kind;
+// CT_AT uses `start`; CT_RANGE is start..<end, or to the end of the axis when `open_end`.
+typedef struct {
+  ct_index_kind kind;
+  ptrdiff_t start, end;
+  bool open_end;
+} ct_index;
+ct_status ct_view(const ct_tensor *tensor, const ct_index *indices, ptrdiff_t count, ct_tensor **out);
+ct_status ct_narrow(const ct_tensor *tensor, ptrdiff_t axis, ptrdiff_t start, ptrdiff_t length, ct_tensor **out);
+
+ct_status ct_index_select(const ct_tensor *tensor, const ct_tensor *indices, ptrdiff_t axis, ct_tensor **out);
+ct_status ct_gather(const ct_tensor *tensor, const ct_tensor *indices, ptrdiff_t axis, ct_tensor **out);
+ct_status ct_index_add(const ct_tensor *tensor, const ct_tensor *indices, ptrdiff_t axis,
+                       const ct_tensor *source, ct_tensor **out);
+ct_status ct_index_copy(const ct_tensor *tensor, const ct_tensor *indices, ptrdiff_t axis,
+                        const ct_tensor *source, ct_tensor **out);
+ct_status ct_repeat(const ct_tensor *tensor, ptrdiff_t times, ptrdiff_t axis, ct_tensor **out);
+// Row i of `axis` is repeated counts[i] times; `counts` is int64.
+ct_status ct_repeat_by(const ct_tensor *tensor, const ct_tensor *counts, ptrdiff_t axis, ct_tensor **out);
+ct_status ct_pad(const ct_tensor *tensor, const ptrdiff_t *amounts, ptrdiff_t count, double value,
+                 ct_tensor **out);
+ct_status ct_flip(const ct_tensor *tensor, ptrdiff_t axis, ct_tensor **out);
+ct_status ct_roll(const ct_tensor *tensor, ptrdiff_t shift, ptrdiff_t axis, ct_tensor **out);
+// The lower (or upper) triangle of the last two axes, the rest zero.
+ct_status ct_triangle(const ct_tensor *tensor, bool upper, ptrdiff_t diagonal, ct_tensor **out);
+
+// ---- Maths.cpp
+
+typedef enum {
+  CT_NEGATE, CT_EXP, CT_LOG, CT_SQRT, CT_RSQRT, CT_TANH, CT_SIGMOID, CT_SIN, CT_COS, CT_ABS, CT_SQUARE,
+  CT_RELU, CT_SILU, CT_QUICK_GELU, CT_GELU, CT_GELU_TANH, CT_ERF, CT_SOFTPLUS, CT_LOG_SIGMOID, CT_ROUND,
+  CT_FLOOR, CT_RECIPROCAL, CT_NOT, CT_IS_FINITE
+} ct_unary_kind;
+ct_status ct_unary(ct_unary_kind kind, const ct_tensor *tensor, ct_tensor **out);
+
+typedef enum {
+  CT_ADD, CT_SUBTRACT, CT_MULTIPLY, CT_DIVIDE, CT_POWER, CT_MAXIMUM, CT_MINIMUM, CT_REMAINDER,
+  CT_EQUAL, CT_NOT_EQUAL, CT_LESS, CT_LESS_EQUAL, CT_GREATER, CT_GREATER_EQUAL, CT_AND, CT_OR
+} ct_binary_kind;
+ct_status ct_binary(ct_binary_kind kind, const ct_tensor *a, const ct_tensor *b, ct_tensor **out);
+ct_status ct_binary_number(ct_binary_kind kind, const ct_tensor *a, double b, ct_tensor **out);
+ct_status ct_number_binary(ct_binary_kind kind, double a, const ct_tensor *b, ct_tensor **out);
+// Each bound is used only when its flag is set.
+ct_status ct_clamp(const ct_tensor *tensor, bool has_min, double min, bool has_max, double max,
+                   ct_tensor **out);
+
+typedef enum { CT_SUM, CT_MEAN, CT_LARGEST, CT_SMALLEST } ct_reduction_kind;
+// Over all axes when `count` is 0.
+ct_status ct_reduce(ct_reduction_kind kind, const ct_tensor *tensor, const ptrdiff_t *axes, ptrdiff_t count,
+                    bool keeping_axes, ct_tensor **out);
+ct_status ct_variance(const ct_tensor *tensor, ptrdiff_t axis, bool unbiased, bool keeping_axis, ct_tensor **out);
+ct_status ct_norm(const ct_tensor *tensor, ct_tensor **out);
+ct_status ct_max(const ct_tensor *tensor, ptrdiff_t axis, bool keeping_axis, ct_tensor **values,
+                 ct_tensor **indices);
+ct_status ct_min(const ct_tensor *tensor, ptrdiff_t axis, bool keeping_axis, ct_tensor **values,
+                 ct_tensor **indices);
+ct_status ct_argmax(const ct_tensor *tensor, ptrdiff_t axis, bool keeping_axis, ct_tensor **out);
+ct_status ct_cumulative_sum(const ct_tensor *tensor, ptrdiff_t axis, ct_tensor **out);
+ct_status ct_top_k(const ct_tensor *tensor, ptrdiff_t count, ptrdiff_t axis, ct_tensor **values,
+                   ct_tensor **indices);
+// Stable.
+ct_status ct_sort(const ct_tensor *tensor, ptrdiff_t axis, bool descending, ct_tensor **values,
+                  ct_tensor **indices);
+ct_status ct_masked_fill(const ct_tensor *tensor, const ct_tensor *mask, double value, ct_tensor **out);
+ct_status ct_where(const ct_tensor *condition, const ct_tensor *a, const ct_tensor *b, ct_tensor **out);
+ct_status ct_nonzero(const ct_tensor *tensor, ct_tensor **out);
+ct_status ct_any(const ct_tensor *tensor, bool *out);
+ct_status ct_all(const ct_tensor *tensor, bool *out);
+ct_status ct_all_finite(const ct_tensor *tensor, bool *out);
+ct_status ct_item(const ct_tensor *tensor, double *out);
+ct_status ct_item_int(const ct_tensor *tensor, int64_t *out);
+
+// ---- Layers.cpp
+
+ct_status ct_matmul(const ct_tensor *a, const ct_tensor *b, ct_tensor **out);
+ct_status ct_linear(const ct_tensor *input, const ct_tensor *weight, const ct_tensor *bias /* nullable */,
+                    ct_tensor **out);
+ct_status ct_softmax(const ct_tensor *tensor, ptrdiff_t axis, bool logarithm, ct_tensor **out);
+ct_status ct_layer_norm(const ct_tensor *tensor, const ct_tensor *weight /* nullable */,
+                        const ct_tensor *bias /* nullable */, double epsilon, ptrdiff_t width, ct_tensor **out);
+// Statistics in fp32 (fp64 for fp64), the result cast back before the weight is multiplied.
+ct_status ct_rms_norm(const ct_tensor *tensor, const ct_tensor *weight /* nullable */, double epsilon,
+                      ct_tensor **out);
+ct_status ct_group_norm(const ct_tensor *tensor, ptrdiff_t groups, const ct_tensor *weight /* nullable */,
+                        const ct_tensor *bias /* nullable */, double epsilon, ct_tensor **out);
+ct_status ct_conv2d(const ct_tensor *input, const ct_tensor *weight, const ct_tensor *bias /* nullable */,
+                    ptrdiff_t stride, ptrdiff_t padding, ct_tensor **out);
+typedef enum { CT_NEAREST, CT_BILINEAR, CT_BICUBIC } ct_resize_kind;
+// [B, C, H, W], half-pixel centres, no antialiasing, cubic a = -0.75.
+ct_status ct_resize(ct_resize_kind kind, const ct_tensor *tensor, ptrdiff_t height, ptrdiff_t width,
+                    ct_tensor **out);
+ct_status ct_embedding(const ct_tensor *weight, const ct_tensor *ids, ct_tensor **out);
+// [B, H, T, d]; key and value may have fewer heads, a divisor of the query's.
+ct_status ct_attention(const ct_tensor *query, const ct_tensor *key, const ct_tensor *value,
+                       const ct_tensor *mask /* nullable */, bool causal, bool has_scale, double scale,
+                       ct_tensor **out);
+typedef enum { CT_NONE, CT_MEAN_OF, CT_SUM_OF } ct_loss_reduction;
+ct_status ct_cross_entropy(const ct_tensor *logits, const ct_tensor *targets, ct_loss_reduction reduction,
+                           ptrdiff_t ignored, ct_tensor **out);
+// x * cos + rotated(x) * sin, rotated([x1, x2]) = [-x2, x1] on the halves of the last axis.
+ct_status ct_rotary(const ct_tensor *tensor, const ct_tensor *cosines, const ct_tensor *sines, ct_tensor **out);
+
+// ---- Optimizer.cpp
+
+// The L2 norm of all elements of all tensors together, fp32 on the first one's device.
+ct_status ct_total_norm(const ct_tensor *const *tensors, ptrdiff_t count, ct_tensor **out);
+// Multiplies every tensor in place.
+ct_status ct_scale_all(const ct_tensor *const *tensors, ptrdiff_t count, double factor);
+
+typedef struct {
+  double rate, beta1, beta2, epsilon, decay;
+  int64_t step;  // 1 for the first
+} ct_adamw_settings;
+// One AdamW step over `count` weights. A master (fp32) is NULL where the weight is its own master; moments
+// have the master's dtype. Weights, masters and moments are changed in place, gradients are only read.
+ct_status ct_adamw(const ct_adamw_settings *settings, ct_tensor *const *weights, ct_tensor *const *gradients,
+                   ct_tensor *const *masters, ct_tensor *const *first_moments,
+                   ct_tensor *const *second_moments, ptrdiff_t count);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,45 @@
+import CTorch
+
+/// Where a tensor lives: the CPU, or one CUDA GPU.
+public struct Device: Hashable, Sendable, CustomStringConvertible {
+    /// -1 for the CPU, else the CUDA device's index.
+    let index: Int32
+
+    /// The CPU and the machine's memory.
+    public static let cpu = Device(index: -1)
+
+    /// The GPU at `index`, counted from 0; using it where it does not exist traps.
+    public static func cuda(_ index: Int = 0) -> Device { Device(index: Int32(index)) }
+
+    /// Whether this machine, with this libtorch, has a CUDA device.
+    public static var hasCUDA: Bool { cudaCount > 0 }
+
+    /// How many CUDA devices can be used; the first question opens libtorch's CUDA library.
+    public static var cudaCount: Int { Int(ct_cuda_count()) }
+
+    /// Whether this is the CPU.
+    public var isCPU: Bool { index < 0 }
+
+    /// Reads `cpu`, `cuda` or `cuda:N`; nil for anything else.
+    public init?(_ name: String) {
+        if name == "cpu" {
+            self = .cpu
+        } else if name == "cuda" {
+            self = .cuda()
+        } else if name.hasPrefix("cuda:"), let index = UInt8(name.dropFirst(5)) {
+            self = .cuda(Int(index))
+        } else {
+            return nil
+        }
+    }
+
+    init(index: Int32) { self.index = index }
+
+    /// `cpu` or `cuda:N`.
+    public var description: String { isCPU ? "cpu" : "cuda:\(index)" }
+
+    /// Waits until the device has done all work queued on it; returns at once for the CPU.
+    public func synchronize() {
+        if !isCPU { check(ct_cuda_synchronize(index), "synchronize", "\(self)") }
+    }
+}

@@ -1,0 +1,37 @@
+import CTorch
+import Glibc
+
+/// The libtorch in use and the resources it takes.
+public enum TorchRuntime {
+    /// libtorch's version, such as "2.13.0".
+    public static var version: String { String(cString: ct_version()) }
+
+    /// What the CPU kernels were chosen for, such as "AVX512".
+    public static var capability: String { String(cString: ct_cpu_capability()) }
+
+    /// The folder of the libtorch in use.
+    public static var libraryFolder: String { String(cString: ct_library_folder()) }
+
+    /// Threads that one operation may use. Results are bit-equal only for the same number.
+    public static var threads: Int {
+        get { Int(ct_threads()) }
+        set { ct_set_threads(Int32(clamping: newValue)) }
+    }
+
+    /// Lets matrix products of fp32 tensors run in TF32 or bf16 where the hardware has it.
+    public static func allowReducedPrecisionProducts(_ allowed: Bool) {
+        ct_set_reduced_precision_products(allowed)
+    }
+
+    /// Bytes of this process in memory now, 0 where the system does not say.
+    public static var residentBytes: Int {
+        guard let file = fopen("/proc/self/statm", "r") else { return 0 }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 256)
+        guard fgets(&line, Int32(line.count), file) != nil else { return 0 }
+        let text = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        let fields = text.split(separator: " ")
+        guard fields.count > 1, let pages = Int(fields[1]) else { return 0 }
+        return pages * sysconf(Int32(_SC_PAGESIZE))
+    }
+}
