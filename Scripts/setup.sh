@@ -71,12 +71,9 @@ free=$(df -Pk "$cache" | awk 'NR == 2 { print int($4 / 1024) }')
 unpacked=$(mktemp -d "$cache/unpacking.XXXXXX")
 wheels=$unpacked/wheels
 echo "setup: fetching libtorch $version into $home" >&2
-# The wheel is only a container here, so its Python tag is fixed: any python3 can unpack it.
 fetch() {
     quietly "pip download $*" python3 -m pip download --quiet --disable-pip-version-check --only-binary=:all: \
-        --implementation cp --python-version 3.11 --platform "manylinux_2_28_$(uname -m)" \
-        --platform "manylinux_2_27_$(uname -m)" --platform "manylinux_2_17_$(uname -m)" \
-        --platform "manylinux2014_$(uname -m)" --dest "$wheels" "$@"
+        --dest "$wheels" "$@"
 }
 unpack() {
     for wheel in "$wheels"/*.whl; do
@@ -84,7 +81,9 @@ unpack() {
         rm "$wheel"
     done
 }
-fetch --no-deps "torch==$version"
+# The wheel is only a container here, so its Python tag is fixed: any python3 can unpack it.
+fetch --no-deps --implementation cp --python-version 3.11 --platform "manylinux_2_28_$(uname -m)" \
+    "torch==$version"
 unpack
 if [ -e "$unpacked/root/torch/lib/libtorch_cuda.so" ]; then
     # A CUDA build: linking needs its CUDA runtime and CUPTI, which its metadata names exactly.

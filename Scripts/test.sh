@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# All tests: the package's, then the commands of the README and the refusals of the command line.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+swift build --build-tests
+swift test --skip-build
