@@ -76,6 +76,10 @@ let torchLink: [LinkerSetting] =
         ]
     } ?? []
 
+// Asked here and not through a system library target, which would warn about the -pthread among its flags.
+let vipsIncludes =
+    output(of: ["pkg-config", "--cflags-only-I", "vips"])?.split(separator: " ").map(String.init) ?? []
+
 let package = Package(
     name: "vlsa",
     products: [.executable(name: "vlsa", targets: ["VLSATool"])],
@@ -86,8 +90,11 @@ let package = Package(
     ],
     targets: [
         .target(name: "CTorch", cxxSettings: torchCompile, linkerSettings: torchLink),
-        .target(name: "CVips", dependencies: ["CVipsSystem"]),
-        .systemLibrary(name: "CVipsSystem", pkgConfig: "vips", providers: [.apt(["libvips-dev"])]),
+        .target(
+            name: "CVips", cSettings: [.unsafeFlags(vipsIncludes)],
+            linkerSettings: [
+                .linkedLibrary("vips"), .linkedLibrary("gobject-2.0"), .linkedLibrary("glib-2.0"),
+            ]),
         .target(name: "CPixels", cSettings: [.unsafeFlags(["-O3"])]),
         .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "Torch", dependencies: ["CTorch"]),

@@ -3,6 +3,9 @@
 
 #include "cvips.h"
 
+#if !__has_include(<vips/vips.h>)
+#error "libvips' headers were not found: run `make setup`, or install libvips-dev and pkg-config"
+#endif
 #include <vips/vips.h>
 
 struct cvips_picture {

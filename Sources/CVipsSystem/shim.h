@@ -1,2 +1,0 @@
-// The system's libvips. Swift never imports it: CVips wraps its variadic functions.
-#include <vips/vips.h>
