@@ -66,6 +66,14 @@ public struct AugmentPlan: Codable, Equatable, Sendable {
         try refuse(!(0...1).contains(probability), "must lie between 0 and 1", CodingKeys.probability)
         try refuse(tasks.values.contains { $0 < 0 }, "has a negative weight", CodingKeys.tasks)
     }
+
+    public func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(templates, forKey: .templates)
+        try values.encode(probability, forKey: .probability)
+        try values.encode(SortedTable(tasks), forKey: .tasks)
+        try values.encodeIfPresent(seed, forKey: .seed)
+    }
 }
 
 extension DataPlan: Codable {

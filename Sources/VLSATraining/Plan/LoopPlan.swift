@@ -190,4 +190,15 @@ extension OptimizerPlan: Codable {
         try refuse(epsilon <= 0, "must be more than 0", CodingKeys.epsilon)
         try refuse(clip < 0, "must be 0 (off) or more", CodingKeys.clip)
     }
+
+    public func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(rate, forKey: .rate)
+        try values.encode(SortedTable(rates), forKey: .rates)
+        try values.encode(decay, forKey: .decay)
+        try values.encode(SortedTable(decays), forKey: .decays)
+        try values.encode(betas, forKey: .betas)
+        try values.encode(epsilon, forKey: .epsilon)
+        try values.encode(clip, forKey: .clip)
+    }
 }

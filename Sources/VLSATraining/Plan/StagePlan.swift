@@ -187,6 +187,27 @@ func isPrefix(_ prefix: String, of name: String) -> Bool {
     name == prefix || name.hasPrefix(prefix.hasSuffix(".") ? prefix : prefix + ".")
 }
 
+/// A table that is written in the order of its keys, so that equal plans are equal texts.
+struct SortedTable: Encodable {
+    private let values: [String: Double]
+
+    init(_ values: [String: Double]) { self.values = values }
+
+    private struct Name: CodingKey {
+        let stringValue: String
+        var intValue: Int? { nil }
+        init(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: Name.self)
+        for (key, value) in values.sorted(by: { $0.key < $1.key }) {
+            try container.encode(value, forKey: Name(stringValue: key))
+        }
+    }
+}
+
 /// Refuses the value of `key` when `wrong` holds.
 func refuse(_ wrong: Bool, _ reason: String, _ key: any CodingKey) throws {
     if wrong { throw PlanValueError(reason, key: key) }

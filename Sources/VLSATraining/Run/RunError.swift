@@ -1,0 +1,89 @@
+import Foundation
+
+/// What can stop a run, with the place and the way on.
+public enum RunError: ExitCoded, CustomStringConvertible {
+    /// Another live process holds the run folder.
+    case inUse(folder: String, holder: String)
+    /// The folder holds a run already, and resuming was not asked for.
+    case alreadyThere(folder: String)
+    /// Nothing to resume from.
+    case nothingToResume(folder: String, problems: [String])
+    /// The run was started with another plan.
+    case planChanged(folder: String, changes: [String])
+    /// A prefix of `train:` names no parameter.
+    case trainsNothing(prefix: String, nearest: String?, parts: [String])
+    /// A checkpoint that is not what was saved.
+    case damaged(checkpoint: String, reason: String)
+    /// A file or folder cannot be written.
+    case cannotWrite(path: String, reason: String)
+    /// A file or folder cannot be read.
+    case cannotRead(path: String, reason: String)
+    /// A loss is NaN or infinite; the weights were not changed.
+    case lossNotFinite(loss: String, value: Double, step: Int, records: [String], checkpoint: String?)
+    /// A gradient is NaN or infinite; the weights were not changed.
+    case gradientNotFinite(norm: Double, step: Int, records: [String], checkpoint: String?)
+    /// No sample of a step has anything to learn from.
+    case nothingSupervised(step: Int, records: [String])
+    /// A model counted its losses' units otherwise than it had said beforehand.
+    case countsDiffer(loss: String, expected: Int, found: Int, records: [String])
+
+    public var exitCode: Int32 {
+        switch self {
+        case .inUse, .alreadyThere, .nothingToResume, .planChanged, .trainsNothing: 64
+        default: 1
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .inUse(let folder, let holder):
+            return "\(folder) is in use by a live run (\(holder)); stop that one or choose another folder"
+        case .alreadyThere(let folder):
+            return "\(folder) holds a run already; resume it with --resume or choose another folder"
+        case .nothingToResume(let folder, let problems):
+            return "\(folder) has no complete checkpoint to resume from"
+                + problems.map { "\n  \($0)" }.joined()
+        case .planChanged(let folder, let changes):
+            return "\(folder) was started with another plan; it cannot be resumed with this one:"
+                + changes.map { "\n  \($0)" }.joined()
+        case .trainsNothing(let prefix, let nearest, let parts):
+            return "train: \"\(prefix)\" names no parameter"
+                + (nearest.map { "; did you mean \"\($0)\"?" }
+                    ?? "; the parts are \(parts.joined(separator: ", "))")
+        case .damaged(let checkpoint, let reason): return "\(checkpoint) is damaged: \(reason)"
+        case .cannotWrite(let path, let reason): return "\(path) cannot be written: \(reason)"
+        case .cannotRead(let path, let reason): return "\(path) cannot be read: \(reason)"
+        case .lossNotFinite(let loss, let value, let step, let records, let checkpoint):
+            return "the \(loss) loss is \(value) at step \(step), before the weights were changed"
+                + RunError.trace(records, checkpoint)
+        case .gradientNotFinite(let norm, let step, let records, let checkpoint):
+            return "the gradient's norm is \(norm) at step \(step), before the weights were changed"
+                + RunError.trace(records, checkpoint)
+        case .nothingSupervised(let step, let records):
+            return "no token is supervised in the batch of step \(step): check the chat format and the "
+                + "length limit\n  records: \(RunError.listed(records))"
+        case .countsDiffer(let loss, let expected, let found, let records):
+            return "the \(loss) loss was summed over \(found) units where \(expected) were announced"
+                + "\n  records: \(RunError.listed(records))"
+        }
+    }
+
+    private static func trace(_ records: [String], _ checkpoint: String?) -> String {
+        "\n  records: \(listed(records))\n  "
+            + (checkpoint.map { "last good checkpoint: \($0)" } ?? "no checkpoint was saved yet")
+    }
+
+    private static func listed(_ records: [String]) -> String {
+        records.prefix(32).joined(separator: ", ") + (records.count > 32 ? ", …" : "")
+    }
+}
+
+/// A file operation's error in a few words.
+func reason(of error: any Error) -> String {
+    let error = error as NSError
+    if let underlying = error.userInfo[NSUnderlyingErrorKey] as? any Error {
+        return reason(of: underlying)
+    }
+    if error.domain == NSPOSIXErrorDomain { return String(cString: strerror(Int32(error.code))) }
+    return "\(error as any Error)"
+}
