@@ -1,0 +1,284 @@
+import Torch
+
+/// All parameters of a model by name, each filled once: from a checkpoint that was loaded before, or from
+/// the run's seed and its name, so that the order of construction never matters.
+///
+/// Use: make a store, ``load(_:prefix:renaming:ignoring:optional:)`` what checkpoints there are, build the
+/// layers on ``scope`` (they ask for their parameters), then ``checkComplete()``.
+public final class ParameterStore {
+    /// The type parameters have unless they ask for another; files in other types are cast.
+    public let dtype: DType
+    /// Where parameters live.
+    public let device: Device
+    /// Decides, with the name, the values of parameters that no checkpoint provides.
+    public let seed: UInt64
+
+    private struct Offer {
+        let source: String
+        let shape: [Int]
+        let dtype: DType
+        let make: () throws -> Tensor
+    }
+
+    private struct Coverage {
+        let prefix: String
+        let source: String
+        let optional: [NamePattern]
+    }
+
+    private var parameters: [String: Tensor] = [:]
+    private var ties: [String: String] = [:]
+    private var offers: [String: Offer] = [:]
+    private var taken: [String: String] = [:]
+    private var coverages: [Coverage] = []
+    private var ignored: [NamePattern] = []
+    private var trainedPrefixes: [String] = []
+
+    /// An empty store.
+    public init(dtype: DType = .float32, device: Device = .cpu, seed: UInt64) {
+        self.dtype = dtype
+        self.device = device
+        self.seed = seed
+    }
+
+    /// The root, where names start.
+    public var scope: ParameterScope { ParameterScope(store: self, path: "") }
+
+    // MARK: Checkpoints
+
+    /// Offers the tensors of checkpoint files to the parameters that will be asked for.
+    ///
+    /// From now on every parameter whose name starts with `prefix` must be among them, or match `optional`.
+    /// - Parameters:
+    ///   - prefix: put before each (renamed) name of the files, such as `vision.`.
+    ///   - renaming: the name to use for a name in the files; nil passes the tensor over.
+    ///   - ignoring: patterns (`*` stands for anything) of full names that need not be claimed.
+    ///   - optional: patterns of full names that are filled with initial values where the files lack them.
+    /// - Throws: ``ParameterError/duplicate(name:source:)`` when two tensors get one name.
+    public func load(
+        _ files: [SafetensorsFile], prefix: String = "", renaming: ((String) -> String?)? = nil,
+        ignoring: [String] = [], optional: [String] = []
+    ) throws {
+        for file in files {
+            for name in file.names {
+                guard let renamed = renaming.map({ $0(name) }) ?? name else { continue }
+                guard let shape = file.shape(of: name), let dtype = file.dtype(of: name) else {
+                    continue
+                }
+                try offer(prefix + renamed, shape: shape, dtype: dtype, source: file.path) {
+                    try file.tensor(name)
+                }
+            }
+        }
+        cover(
+            prefix, source: files.map(\.path).joined(separator: ", "), ignoring: ignoring,
+            optional: optional)
+    }
+
+    /// Offers one tensor under its full name, made only when a parameter asks for it: for layouts that
+    /// differ from the model's (fused, transposed, permuted).
+    public func offer(
+        _ name: String, shape: [Int], dtype: DType, source: String, _ make: @escaping () throws -> Tensor
+    ) throws {
+        guard offers[name] == nil, taken[name] == nil else {
+            throw ParameterError.duplicate(name: name, source: source)
+        }
+        offers[name] = Offer(source: source, shape: shape, dtype: dtype, make: make)
+    }
+
+    /// Makes every parameter under `prefix` come from what was offered, or match `optional`.
+    public func cover(
+        _ prefix: String, source: String, ignoring: [String] = [], optional: [String] = []
+    ) {
+        coverages.append(
+            Coverage(prefix: prefix, source: source, optional: optional.map(NamePattern.init)))
+        ignored += ignoring.map(NamePattern.init)
+    }
+
+    /// Lets offered tensors stay unclaimed whose full name matches one of `patterns` (`*` for anything).
+    public func ignore(_ patterns: [String]) { ignored += patterns.map(NamePattern.init) }
+
+    /// Makes sure that every offered tensor was claimed or ignored, then lets go of the files.
+    ///
+    /// - Throws: ``ParameterError/unclaimed(names:source:nearest:)``. Missing, misshapen and duplicate
+    ///   names were reported when the parameter was asked for.
+    public func checkComplete() throws {
+        let unclaimed = unclaimedNames.filter { name in !ignored.contains { $0.matches(name) } }
+        if let first = unclaimed.first, let offer = offers[first] {
+            let nearest = nearestName(to: first, among: parameters.keys)
+            throw ParameterError.unclaimed(names: unclaimed, source: offer.source, nearest: nearest)
+        }
+        offers = [:]
+    }
+
+    /// Names that were offered and that no parameter asked for, sorted.
+    public var unclaimedNames: [String] { offers.keys.sorted() }
+
+    func isOffered(_ name: String) -> Bool { offers[name] != nil }
+
+    /// The file each parameter came from; parameters that are not here were filled with initial values.
+    public var sources: [String: String] { taken }
+
+    // MARK: Parameters
+
+    /// All names in order, without second names of tied parameters.
+    public var names: [String] { parameters.keys.sorted() }
+
+    /// The parameter of this name, or of which this is a second name.
+    public subscript(_ name: String) -> Tensor? { parameters[ties[name] ?? name] }
+
+    /// Names and tensors in order whose name is under `prefix`; the empty prefix has them all.
+    public func tensors(under prefix: String = "") -> [(name: String, tensor: Tensor)] {
+        names.filter { Self.isUnder(prefix, $0) }.compactMap { name in
+            parameters[name].map { (name, $0) }
+        }
+    }
+
+    /// Number of values in all parameters under `prefix`.
+    public func count(under prefix: String = "") -> Int {
+        tensors(under: prefix).reduce(0) { $0 + $1.tensor.count }
+    }
+
+    func parameter(_ name: String, shape: [Int], initial: Initial, dtype: DType?) throws -> Tensor {
+        guard parameters[name] == nil, ties[name] == nil else {
+            throw ParameterError.duplicate(name: name, source: taken[name] ?? "model")
+        }
+        let tensor = try filled(name, shape: shape, initial: initial, dtype: dtype ?? self.dtype)
+        tensor.requiresGradient = isTrained(name)
+        parameters[name] = tensor
+        return tensor
+    }
+
+    func tie(_ name: String, to target: String) throws -> Tensor {
+        guard parameters[name] == nil, ties[name] == nil else {
+            throw ParameterError.duplicate(name: name, source: "model")
+        }
+        guard let tensor = self[target] else {
+            throw ParameterError.unknownTie(name: name, target: target)
+        }
+        ties[name] = ties[target] ?? target
+        if let offer = offers.removeValue(forKey: name) { taken[name] = offer.source }
+        return tensor
+    }
+
+    private func filled(
+        _ name: String, shape: [Int], initial: Initial, dtype: DType
+    ) throws -> Tensor {
+        if let offer = offers[name] {
+            guard offer.shape == shape else {
+                throw ParameterError.misshapen(
+                    name: name, source: offer.source, found: offer.shape, expected: shape)
+            }
+            guard offer.dtype.isFloatingPoint else {
+                throw ParameterError.wrongType(
+                    name: name, source: offer.source, dtype: "\(offer.dtype)")
+            }
+            offers[name] = nil
+            taken[name] = offer.source
+            let made = try withoutGradients { try offer.make().to(dtype).to(device).contiguous() }
+            guard made.shape == shape else {
+                throw ParameterError.misshapen(
+                    name: name, source: offer.source, found: made.shape, expected: shape)
+            }
+            return made
+        }
+        if let coverage = coverages.first(where: { coverage in
+            name.hasPrefix(coverage.prefix) && !coverage.optional.contains { $0.matches(name) }
+        }) {
+            throw ParameterError.missing(
+                name: name, source: coverage.source,
+                nearest: nearestName(to: name, among: offers.keys))
+        }
+        let values = withoutGradients {
+            initial.values(shape, seed: TorchNN.seed(for: name, run: seed)).to(dtype).to(device)
+        }
+        guard values.shape == shape else {
+            throw ParameterError.misshapen(
+                name: name, source: "initial value", found: values.shape, expected: shape)
+        }
+        return values
+    }
+
+    // MARK: Training
+
+    /// Trains exactly the parameters under these prefixes (also those made later) and freezes the others.
+    ///
+    /// A prefix is a name or a whole beginning of names: `vision` has `vision.patch`, not `visionary`;
+    /// the empty prefix has everything.
+    /// - Returns: prefixes that no parameter made so far is under.
+    @discardableResult
+    public func train(_ prefixes: [String]) -> [String] {
+        trainedPrefixes = prefixes
+        for (name, tensor) in parameters {
+            let trained = isTrained(name)
+            tensor.requiresGradient = trained
+            if !trained { tensor.gradient = nil }
+        }
+        return prefixes.filter { prefix in !parameters.keys.contains { Self.isUnder(prefix, $0) } }
+    }
+
+    /// Parameters that are trained, in the order of their names.
+    public var trainable: [(name: String, tensor: Tensor)] {
+        tensors().filter { $0.tensor.requiresGradient }
+    }
+
+    /// Forgets all gradients.
+    public func clearGradients() {
+        for tensor in parameters.values { tensor.gradient = nil }
+    }
+
+    private func isTrained(_ name: String) -> Bool {
+        trainedPrefixes.contains { Self.isUnder($0, name) }
+    }
+
+    static func isUnder(_ prefix: String, _ name: String) -> Bool {
+        guard !prefix.isEmpty, prefix != name, !prefix.hasSuffix(".") else {
+            return name.hasPrefix(prefix)
+        }
+        return name.hasPrefix(prefix + ".")
+    }
+
+    // MARK: Saving
+
+    /// Writes the parameters under `prefix`, the prefix cut off their names, as one safetensors file.
+    ///
+    /// - Parameters:
+    ///   - prefix: what ``load(_:prefix:renaming:ignoring:optional:)`` would be given, such as `vision.`.
+    ///   - renaming: the name in the file for a name without prefix; nil leaves the tensor out.
+    ///   - dtype: cast to this type; nil keeps each parameter's own.
+    public func save(
+        to path: String, prefix: String = "", renaming: ((String) -> String?)? = nil,
+        dtype: DType? = nil, metadata: [String: String] = ["format": "pt"]
+    ) throws {
+        var tensors: [(String, Tensor)] = []
+        for (name, tensor) in self.tensors(under: prefix) {
+            let short = String(name.dropFirst(prefix.count))
+            guard let renamed = renaming.map({ $0(short) }) ?? short else { continue }
+            tensors.append((renamed, dtype.map { tensor.detached().to($0) } ?? tensor))
+        }
+        try SafetensorsFile.write(tensors, metadata: metadata, to: path)
+    }
+}
+
+/// A name in which `*` stands for any characters, or none.
+struct NamePattern {
+    private let parts: [Substring]
+
+    init(_ pattern: String) {
+        parts = pattern.split(separator: "*", omittingEmptySubsequences: false)
+    }
+
+    func matches(_ name: String) -> Bool {
+        guard parts.count > 1, let first = parts.first, let last = parts.last else {
+            return parts.first.map { $0 == name } ?? name.isEmpty
+        }
+        guard name.hasPrefix(first), name.hasSuffix(last), name.count >= first.count + last.count
+        else { return false }
+        var rest = name.dropFirst(first.count).dropLast(last.count)
+        for part in parts.dropFirst().dropLast() where !part.isEmpty {
+            guard let found = rest.firstRange(of: part) else { return false }
+            rest = rest[found.upperBound...]
+        }
+        return true
+    }
+}
