@@ -20,8 +20,8 @@ public enum PictureError: Error, Equatable, CustomStringConvertible {
     case badDrawing(reason: String)
     /// The picture could not be encoded or the file not written.
     case unwritable(name: String, reason: String)
-    /// So narrow that it has no area at any candidate resolution.
-    case tooThin(size: PictureSize)
+    /// No width or no height.
+    case noPixels(size: PictureSize)
     /// The padded picture would need more pixels than the limit.
     case canvasTooLarge(size: PictureSize, canvas: PictureSize, limit: Int)
     /// A tiling or processor configuration that cannot work.
@@ -55,8 +55,8 @@ public enum PictureError: Error, Equatable, CustomStringConvertible {
             return "drawing cannot be rendered: \(reason)"
         case .unwritable(let name, let reason):
             return "picture '\(name)' cannot be written: \(reason)"
-        case .tooThin(let size):
-            return "a \(size) picture is too thin for any candidate resolution: crop or pad it"
+        case .noPixels(let size):
+            return "a picture of \(size) pixels cannot be cut into tiles"
         case .canvasTooLarge(let size, let canvas, let limit):
             return "padding a \(size) picture needs \(canvas) pixels, over the limit of \(limit): "
                 + "lower maxTiles, or crop the picture"

@@ -96,10 +96,11 @@ extension Pinpoints: Codable {
     }
 }
 
-/// The candidate that keeps most of a picture's detail, then wastes least; the first of equals. Nil where the
-/// picture has no area at any of them.
+/// The candidate that keeps most of a picture's detail, then wastes least; the first of equals. Nil where there
+/// are none.
 ///
-/// All in IEEE doubles with truncation, as the official code computes it.
+/// All in IEEE doubles with truncation, as the official code computes it: a picture so thin that it has no area
+/// at any candidate gets the smallest.
 public func bestResolution(
     for size: PictureSize, among candidates: [PictureSize]
 ) -> PictureSize? {
@@ -113,8 +114,6 @@ public func bestResolution(
         let used = min(scaled, size.area)
         let wasted = candidate.area - used
         if used > mostUsed || (used == mostUsed && wasted < leastWasted) {
-            // With nothing used there is nothing to see: left out even where it would waste least.
-            guard used > 0 else { continue }
             (best, mostUsed, leastWasted) = (candidate, used, wasted)
         }
     }

@@ -56,7 +56,7 @@ public struct Tiler: Sendable {
     /// The cut of a picture of this size, without its pixels.
     public func plan(width: Int, height: Int) throws -> TileGeometry {
         let size = PictureSize(width: width, height: height)
-        guard width >= 1, height >= 1 else { throw PictureError.tooThin(size: size) }
+        guard width >= 1, height >= 1 else { throw PictureError.noPixels(size: size) }
         switch configuration.tiling {
         case .vlsa: return try planSmallestMultiples(size)
         case .anyres: return try planBestResolution(size)
@@ -74,7 +74,7 @@ public struct Tiler: Sendable {
         let original = original ?? pixels.size
         let geometry = try plan(width: original.width, height: original.height)
         if configuration.tiling == .square {
-            let snapshot = try squared(pixels)
+            let snapshot = squared(pixels)
             return TiledPicture(snapshot: snapshot.planar(), tiles: [], geometry: geometry)
         }
         let scaled = resized(pixels, width: geometry.scaled.width, height: geometry.scaled.height)
@@ -135,7 +135,7 @@ extension Tiler {
 
     private func planBestResolution(_ size: PictureSize) throws -> TileGeometry {
         guard let target = bestResolution(for: size, among: candidates) else {
-            throw PictureError.tooThin(size: size)
+            fatalError("Tiler: an anyres configuration has candidates")
         }
         let scaleX = Double(target.width) / Double(size.width)
         let scaleY = Double(target.height) / Double(size.height)
@@ -194,7 +194,15 @@ extension Tiler {
 // MARK: - Pixels
 
 extension Tiler {
-    private func squared(_ pixels: Pixels) throws -> Pixels {
+    /// The tiles of a planned picture, `[tileCount, 3, tileHeight, tileWidth]`.
+    func tiles(of pixels: Pixels, _ geometry: TileGeometry, filter: ResizeFilter) -> [UInt8] {
+        cut(
+            resized(
+                pixels, width: geometry.scaled.width, height: geometry.scaled.height,
+                filter: filter), geometry)
+    }
+
+    private func squared(_ pixels: Pixels) -> Pixels {
         let side = configuration.tileWidth
         switch configuration.squareFit {
         case .squash:
