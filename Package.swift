@@ -63,7 +63,7 @@ let torchCompile: [CXXSetting] =
     libTorch.map { found in
         [
             .define("VLSA_LIBTORCH_FOUND"),
-            .unsafeFlags(found.includes.flatMap { ["-isystem", $0] } + ["-Wall", "-Wextra", "-Wno-unused-parameter"]),
+            .unsafeFlags(found.includes.flatMap { ["-isystem", $0] } + ["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"]),
         ]
             + (variable("LIBTORCH_BYPASS_VERSION_CHECK") == nil
                 ? [] : [.define("VLSA_ANY_LIBTORCH_VERSION")])

@@ -53,7 +53,7 @@ public struct GroupNorm {
     let epsilon: Double
 
     /// Registers `weight` and `bias`; `groups` divides `channels`.
-    public init(groups: Int, _ channels: Int, epsilon: Double, in scope: ParameterScope) throws {
+    public init(_ groups: Int, _ channels: Int, epsilon: Double, in scope: ParameterScope) throws {
         weight = try scope.parameter("weight", shape: [channels], initial: .ones)
         bias = try scope.parameter("bias", shape: [channels], initial: .zeros)
         self.groups = groups

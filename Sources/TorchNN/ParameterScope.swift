@@ -30,6 +30,13 @@ public struct ParameterScope {
         try store.parameter(self.name(name), shape: shape, initial: initial, dtype: dtype)
     }
 
+    /// A tensor that is loaded and saved like a parameter but never trained, such as a position table.
+    public func buffer(
+        _ name: String, shape: [Int], initial: Initial, dtype: DType? = nil
+    ) throws -> Tensor {
+        try store.buffer(self.name(name), shape: shape, initial: initial, dtype: dtype)
+    }
+
     /// The parameter whose full name is `target`, to be known as `name` here too; a checkpoint's own
     /// tensor of that second name is passed over.
     public func tied(_ name: String, to target: String) throws -> Tensor {

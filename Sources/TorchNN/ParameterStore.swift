@@ -33,6 +33,7 @@ public final class ParameterStore {
     private var coverages: [Coverage] = []
     private var ignored: [NamePattern] = []
     private var trainedPrefixes: [String] = []
+    private var buffers: Set<String> = []
 
     /// An empty store.
     public init(dtype: DType = .float32, device: Device = .cpu, seed: UInt64) {
@@ -50,7 +51,7 @@ public final class ParameterStore {
     ///
     /// From now on every parameter whose name starts with `prefix` must be among them, or match `optional`.
     /// - Parameters:
-    ///   - prefix: put before each (renamed) name of the files, such as `vision.`.
+    ///   - prefix: segments put before each (renamed) name of the files, such as `vision`.
     ///   - renaming: the name to use for a name in the files; nil passes the tensor over.
     ///   - ignoring: patterns (`*` stands for anything) of full names that need not be claimed.
     ///   - optional: patterns of full names that are filled with initial values where the files lack them.
@@ -59,13 +60,14 @@ public final class ParameterStore {
         _ files: [SafetensorsFile], prefix: String = "", renaming: ((String) -> String?)? = nil,
         ignoring: [String] = [], optional: [String] = []
     ) throws {
+        let start = Self.beginning(prefix)
         for file in files {
             for name in file.names {
                 guard let renamed = renaming.map({ $0(name) }) ?? name else { continue }
                 guard let shape = file.shape(of: name), let dtype = file.dtype(of: name) else {
                     continue
                 }
-                try offer(prefix + renamed, shape: shape, dtype: dtype, source: file.path) {
+                try offer(start + renamed, shape: shape, dtype: dtype, source: file.path) {
                     try file.tensor(name)
                 }
             }
@@ -84,6 +86,11 @@ public final class ParameterStore {
             throw ParameterError.duplicate(name: name, source: source)
         }
         offers[name] = Offer(source: source, shape: shape, dtype: dtype, make: make)
+    }
+
+    /// Offers one tensor that is there already under its full name.
+    public func offer(_ name: String, _ tensor: Tensor, source: String = "conversion") throws {
+        try offer(name, shape: tensor.shape, dtype: tensor.dtype, source: source) { tensor }
     }
 
     /// Makes every parameter under `prefix` come from what was offered, or match `optional`.
@@ -149,6 +156,11 @@ public final class ParameterStore {
         return tensor
     }
 
+    func buffer(_ name: String, shape: [Int], initial: Initial, dtype: DType?) throws -> Tensor {
+        buffers.insert(name)
+        return try parameter(name, shape: shape, initial: initial, dtype: dtype)
+    }
+
     func tie(_ name: String, to target: String) throws -> Tensor {
         guard parameters[name] == nil, ties[name] == nil else {
             throw ParameterError.duplicate(name: name, source: "model")
@@ -183,7 +195,7 @@ public final class ParameterStore {
             return made
         }
         if let coverage = coverages.first(where: { coverage in
-            name.hasPrefix(coverage.prefix) && !coverage.optional.contains { $0.matches(name) }
+            Self.isUnder(coverage.prefix, name) && !coverage.optional.contains { $0.matches(name) }
         }) {
             throw ParameterError.missing(
                 name: name, source: coverage.source,
@@ -228,7 +240,12 @@ public final class ParameterStore {
     }
 
     private func isTrained(_ name: String) -> Bool {
-        trainedPrefixes.contains { Self.isUnder($0, name) }
+        !buffers.contains(name) && trainedPrefixes.contains { Self.isUnder($0, name) }
+    }
+
+    /// A prefix as it stands before names: with a dot at its end unless it is empty.
+    private static func beginning(_ prefix: String) -> String {
+        prefix.isEmpty || prefix.hasSuffix(".") ? prefix : prefix + "."
     }
 
     static func isUnder(_ prefix: String, _ name: String) -> Bool {
@@ -243,7 +260,7 @@ public final class ParameterStore {
     /// Writes the parameters under `prefix`, the prefix cut off their names, as one safetensors file.
     ///
     /// - Parameters:
-    ///   - prefix: what ``load(_:prefix:renaming:ignoring:optional:)`` would be given, such as `vision.`.
+    ///   - prefix: what ``load(_:prefix:renaming:ignoring:optional:)`` would be given, such as `vision`.
     ///   - renaming: the name in the file for a name without prefix; nil leaves the tensor out.
     ///   - dtype: cast to this type; nil keeps each parameter's own.
     public func save(
@@ -251,8 +268,9 @@ public final class ParameterStore {
         dtype: DType? = nil, metadata: [String: String] = ["format": "pt"]
     ) throws {
         var tensors: [(String, Tensor)] = []
-        for (name, tensor) in self.tensors(under: prefix) {
-            let short = String(name.dropFirst(prefix.count))
+        let start = Self.beginning(prefix)
+        for (name, tensor) in self.tensors(under: start) {
+            let short = String(name.dropFirst(start.count))
             guard let renamed = renaming.map({ $0(short) }) ?? short else { continue }
             tensors.append((renamed, dtype.map { tensor.detached().to($0) } ?? tensor))
         }
