@@ -1,0 +1,88 @@
+import Foundation
+import Torch
+import TorchNN
+
+/// A part's configuration that can be written as a folder which the Python libraries and this package load.
+public protocol SavedConfiguration: Encodable {
+    /// The weight file's name.
+    static var weightFile: String { get }
+    /// The hub's name of a tensor that is `name` below the part's scope; nil when it is left out.
+    func publishedName(_ name: String) -> String?
+}
+
+extension SavedConfiguration {
+    public static var weightFile: String { "model.safetensors" }
+    public func publishedName(_ name: String) -> String? { name }
+}
+
+extension VisionConfiguration: SavedConfiguration {
+    /// CLIP and SigLIP with the `vision_model.` that every version of transformers takes.
+    public func publishedName(_ name: String) -> String? {
+        if case .dinov2 = self { name } else { "vision_model." + name }
+    }
+}
+
+extension LanguageConfiguration: SavedConfiguration {}
+
+extension LlavaConfiguration: SavedConfiguration {
+    public func publishedName(_ name: String) -> String? {
+        let tower = "vision_tower."
+        guard name.hasPrefix(tower) else { return name }
+        return vision.publishedName(String(name.dropFirst(tower.count))).map { tower + $0 }
+    }
+}
+
+extension MMDiTConfiguration: SavedConfiguration {
+    public static var weightFile: String { "diffusion_pytorch_model.safetensors" }
+}
+
+extension AutoencoderKLConfiguration: SavedConfiguration {
+    public static var weightFile: String { "diffusion_pytorch_model.safetensors" }
+}
+
+extension VQModelConfiguration: SavedConfiguration {
+    public static var weightFile: String { "diffusion_pytorch_model.safetensors" }
+}
+
+extension KLTLatentConfiguration: SavedConfiguration {}
+
+/// Writes a part of `store` as a model folder: `config.json` and its weights, under the hub's names.
+///
+/// The weights come first and each file appears whole or not at all, so a folder with a configuration is a whole one.
+///
+/// - Parameter prefix: the part's scope in the store, without a dot at its end; empty for all of it.
+public func saveFolder<Configuration: SavedConfiguration>(
+    _ configuration: Configuration, part prefix: String, of store: ParameterStore, to path: String
+) throws {
+    do {
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    } catch {
+        throw CheckpointError.unwritable(file: path, reason: "cannot be made a folder")
+    }
+    try store.save(
+        to: path + "/" + Configuration.weightFile, prefix: prefix,
+        renaming: configuration.publishedName)
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    let stored = StoredConfiguration(base: configuration, dtype: store.dtype.rawValue)
+    do {
+        try encoder.encode(stored).write(
+            to: URL(fileURLWithPath: path + "/config.json"), options: .atomic)
+    } catch {
+        throw CheckpointError.unwritable(file: path + "/config.json", reason: "\(error)")
+    }
+}
+
+/// A configuration with the dtype its weights are stored in.
+private struct StoredConfiguration<Base: Encodable>: Encodable {
+    let base: Base
+    let dtype: String
+
+    enum CodingKeys: String, CodingKey { case dtype = "torch_dtype" }
+
+    func encode(to encoder: any Encoder) throws {
+        try base.encode(to: encoder)
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(dtype, forKey: .dtype)
+    }
+}

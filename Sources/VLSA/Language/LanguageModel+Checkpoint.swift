@@ -1,0 +1,54 @@
+import Torch
+import TorchNN
+
+// Where a decoder's tensors stand in public files: alone, inside LLaVA on the hub, under the in-memory names of newer
+// transformers, among a tower's and a projector's in original LLaVA. Below the prefix the names are ours, but for a base
+// model saved without its head, which lacks `model.`.
+
+private struct DecoderLayout {
+    let model: String  // in front of embed_tokens, layers, norm
+    let head: String  // in front of lm_head
+}
+
+private let layouts = [
+    DecoderLayout(model: "language_model.model.", head: "language_model."),
+    DecoderLayout(model: "model.language_model.", head: ""),
+    DecoderLayout(model: "model.", head: ""),
+    DecoderLayout(model: "", head: ""),
+]
+
+/// The table that finds a decoder's tensors among `names`.
+func languageNameTable(
+    _ names: Set<String>, tied: Bool, folder: String
+) throws -> NameTable {
+    let anchor = "embed_tokens.weight"
+    guard let layout = layouts.first(where: { names.contains($0.model + anchor) }) else {
+        throw CheckpointError.missingPart(
+            folder: folder, part: "language model", expected: layouts.map { $0.model + anchor })
+    }
+    return { name in
+        if name == layout.head + "lm_head.weight" {
+            return tied ? .passedOver : .named("lm_head.weight")
+        }
+        guard name.hasPrefix(layout.model) else { return .passedOver }
+        let rest = String(name.dropFirst(layout.model.count))
+        guard ["embed_tokens.", "layers.", "norm."].contains(where: rest.hasPrefix),
+            !rest.hasSuffix(".rotary_emb.inv_freq")
+        else { return .passedOver }
+        return .named("model." + rest)
+    }
+}
+
+extension CheckpointFolder {
+    /// The decoder of this folder, whichever kind of folder it is, its weights in `store` below `prefix`.
+    public func languageModel(
+        into store: ParameterStore, at prefix: String = "language"
+    ) throws -> LanguageModel {
+        let configuration = try configuration(LanguageConfiguration.self)
+        let files = try weightFiles()
+        let table = try languageNameTable(
+            Set(files.flatMap(\.names)), tied: configuration.tiesEmbeddings, folder: path)
+        try store.offer(files, at: prefix, table: table)
+        return try LanguageModel(configuration, in: store.scope[prefix])
+    }
+}

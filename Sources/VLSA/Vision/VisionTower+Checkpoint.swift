@@ -1,0 +1,45 @@
+import Torch
+import TorchNN
+
+// Where a tower's tensors stand in public files: alone, in a two-tower checkpoint, inside a vision-language model of
+// either layout. Below the prefix the names are ours.
+
+/// Prefixes of the tower's names, most specific first.
+private let towerPrefixes = [
+    "model.vision_tower.vision_tower.vision_model.",  // original LLaVA
+    "model.vision_tower.vision_model.", "model.vision_tower.",  // in-memory names of transformers 4.52 and later
+    "vision_tower.vision_model.", "vision_tower.",  // LLaVA on the hub
+    "vision_model.", "dinov2.", "",
+]
+
+private let towerAnchors = [
+    "embeddings.patch_embedding.weight", "embeddings.patch_embeddings.projection.weight",
+]
+
+/// The table that finds a tower's tensors among `names`.
+func visionNameTable(_ names: Set<String>, folder: String) throws -> NameTable {
+    let prefix = try findPrefix(
+        towerPrefixes, anchors: towerAnchors, in: names, folder: folder, part: "vision tower")
+    let rests = ["embeddings.", "encoder.", "pre_layrnorm.", "post_layernorm.", "head.", "layernorm."]
+    return { name in
+        guard name.hasPrefix(prefix) else { return .passedOver }
+        let rest = String(name.dropFirst(prefix.count))
+        guard rests.contains(where: rest.hasPrefix), rest != "embeddings.position_ids" else {
+            return .passedOver
+        }
+        return .named(rest)
+    }
+}
+
+extension CheckpointFolder {
+    /// The tower of this folder, whichever kind of folder it is, its weights in `store` below `prefix`.
+    public func visionTower(
+        into store: ParameterStore, at prefix: String = "vision"
+    ) throws -> any VisionTower {
+        let configuration = try configuration(VisionConfiguration.self)
+        let files = try weightFiles()
+        let table = try visionNameTable(Set(files.flatMap(\.names)), folder: path)
+        try store.offer(files, at: prefix, table: table)
+        return try makeVisionTower(configuration, in: store.scope[prefix])
+    }
+}
