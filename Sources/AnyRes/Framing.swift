@@ -33,7 +33,8 @@ extension Pixels {
     /// The centre of the picture resized to `size`, cut to `crop`; where that is larger, zeros around it.
     ///
     /// Only the visible part is computed, so that a 1 x 500 picture at shortest edge 336 costs 336 x 336.
-    func resizedAndCropped(to size: PictureSize, crop: PictureSize, filter: ResizeFilter) -> Pixels {
+    func resizedAndCropped(to size: PictureSize, crop: PictureSize, filter: ResizeFilter) -> Pixels
+    {
         // Rounded down for both signs: the odd pixel of a crop is lost at the end, of padding put in front.
         let left = (size.width - crop.width) >> 1
         let top = (size.height - crop.height) >> 1

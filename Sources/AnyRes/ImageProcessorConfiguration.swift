@@ -138,7 +138,8 @@ extension ImageProcessorConfiguration: Decodable {
         default:
             throw PictureError.badConfiguration(
                 key: "image_processor_type",
-                reason: "'\(type)' is not supported: CLIP, Bit (DINOv2), Siglip, ViT, DeiT, Llava and "
+                reason:
+                    "'\(type)' is not supported: CLIP, Bit (DINOv2), Siglip, ViT, DeiT, Llava and "
                     + "LlavaNext image processors are")
         }
     }

@@ -81,7 +81,8 @@ extension Pinpoints: Codable {
         guard let named = Pinpoints(name: name) else {
             throw PictureError.badConfiguration(
                 key: "pinpoints",
-                reason: "'\(name)' is none of: standard, 336, 384, (1x1),...,(6x6), a list of pairs")
+                reason: "'\(name)' is none of: standard, 336, 384, (1x1),...,(6x6), a list of pairs"
+            )
         }
         self = named
     }

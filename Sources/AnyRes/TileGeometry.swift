@@ -36,7 +36,8 @@ public struct PictureRect: Codable, Equatable, Sendable {
 
     /// What it shares with another, nil where that has no area.
     public func intersection(_ other: PictureRect) -> PictureRect? {
-        let left = max(x, other.x), top = max(y, other.y)
+        let left = max(x, other.x)
+        let top = max(y, other.y)
         let right = min(x + width, other.x + other.width)
         let bottom = min(y + height, other.y + other.height)
         guard right > left, bottom > top else { return nil }
@@ -135,8 +136,11 @@ public struct TileGeometry: Codable, Equatable, Sendable {
     /// The tile that shows a point of the picture, and where in the tile, in its pixels. Nil where no tile does.
     public func place(of point: PicturePoint) -> (tile: Int, x: Double, y: Double)? {
         guard tileCount > 0 else { return nil }
-        let x = point.x / scaleX + Double(offsetX), y = point.y / scaleY + Double(offsetY)
-        guard x >= 0, y >= 0, x < Double(padded.width), y < Double(padded.height) else { return nil }
+        let x = point.x / scaleX + Double(offsetX)
+        let y = point.y / scaleY + Double(offsetY)
+        guard x >= 0, y >= 0, x < Double(padded.width), y < Double(padded.height) else {
+            return nil
+        }
         let column = min(Int(x) / tile.width, columns - 1)
         let row = min(Int(y) / tile.height, rows - 1)
         return (

@@ -71,7 +71,8 @@ public struct TilingConfiguration: Codable, Equatable, Sendable {
     public init(
         tiling: Tiling = .vlsa, tileWidth: Int = 336, tileHeight: Int = 336, maxTiles: Int = 36,
         pinpoints: Pinpoints = .standard, tieOrder: TieOrder = .llava, padding: Padding? = nil,
-        padColour: [UInt8]? = nil, snapshotSource: SnapshotSource? = nil, squareFit: SquareFit = .pad
+        padColour: [UInt8]? = nil, snapshotSource: SnapshotSource? = nil,
+        squareFit: SquareFit = .pad
     ) {
         self.tiling = tiling
         self.tileWidth = tileWidth

@@ -141,7 +141,8 @@ struct TilerTests {
         // 26 x 20 after resizing, three columns lost at either side.
         #expect(
             cut.snapshotPixels
-                == resized(source, width: 26, height: 20).cropped(x: 3, y: 0, width: 20, height: 20))
+                == resized(source, width: 26, height: 20).cropped(x: 3, y: 0, width: 20, height: 20)
+        )
         let seen = cut.geometry.snapshotRect
         #expect(abs(seen.x - 3.0 * 40 / 26) < 1e-9 && abs(seen.width - 20.0 * 40 / 26) < 1e-9)
 
@@ -195,7 +196,8 @@ struct TilerTests {
         let short = try JSONDecoder().decode(
             TilingConfiguration.self,
             from: Data(#"{"tiling":"anyres","tileWidth":384,"pinpoints":"384"}"#.utf8))
-        #expect(short.tileHeight == 384 && short.padColour == [0, 0, 0] && short.padding == .centre)
+        #expect(
+            short.tileHeight == 384 && short.padColour == [0, 0, 0] && short.padding == .centre)
         #expect(short.snapshotSource == .original)
         #expect(try Tiler(short).plan(width: 640, height: 480).tileCount == 4)
     }

@@ -77,7 +77,8 @@ struct TilingVectorTests {
         let plan = try tiler.plan(width: vector.size.width, height: vector.size.height)
         let grid = plan.unpaddedGrid(patchesPerSide: patches, maxTiles: maxTiles)
         #expect(
-            (plan.padded.width, plan.padded.height) == vector.target, sourceLocation: sourceLocation)
+            (plan.padded.width, plan.padded.height) == vector.target, sourceLocation: sourceLocation
+        )
         let side = tiler.configuration.tileWidth
         #expect(
             plan.tileCount == vector.target.width / side * (vector.target.height / side),
@@ -193,7 +194,9 @@ struct TilingVectorTests {
             let name: Comment = "\(row.width) x \(row.height)"
             #expect([plan.padded.height, plan.padded.width] == row.best_resolution, name)
             #expect([plan.scaled.height, plan.scaled.width] == row.resized, name)
-            #expect([plan.offsetY, plan.offsetX] == [row.pad_top_bottom[0], row.pad_left_right[0]], name)
+            #expect(
+                [plan.offsetY, plan.offsetX] == [row.pad_top_bottom[0], row.pad_left_right[0]], name
+            )
             #expect([plan.rows * patches, plan.columns * patches] == row.grid, name)
             #expect(plan.tileCount + 1 == row.tiles, name)
             let grid = plan.unpaddedGrid(patchesPerSide: patches, rounding: .huggingface)
@@ -208,9 +211,12 @@ struct TilingVectorTests {
         arguments: [
             (1, 1, 336, 336, 1), (337, 336, 672, 336, 2), (640, 480, 672, 672, 4),
             (673, 672, 1008, 672, 6), (1024, 768, 1344, 1008, 12), (1275, 1650, 1344, 1680, 20),
-            (1920, 1080, 2016, 1344, 24), (4000, 3000, 4032, 3024, 108), (10000, 100, 10080, 336, 30),
+            (1920, 1080, 2016, 1344, 24), (4000, 3000, 4032, 3024, 108),
+            (10000, 100, 10080, 336, 30),
         ])
-    func smallestMultiples(width: Int, height: Int, padWidth: Int, padHeight: Int, tiles: Int) throws {
+    func smallestMultiples(width: Int, height: Int, padWidth: Int, padHeight: Int, tiles: Int)
+        throws
+    {
         let tiler = try Tiler(TilingConfiguration(maxTiles: 1000))
         let plan = try tiler.plan(width: width, height: height)
         #expect(plan.padded == PictureSize(width: padWidth, height: padHeight))
