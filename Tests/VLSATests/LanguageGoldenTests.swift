@@ -1,0 +1,236 @@
+import Foundation
+import Testing
+import Torch
+import TorchNN
+
+@testable import VLSA
+
+/// Decoders against the reference: hidden states, logits, masked loss, gradients, greedy text.
+@Suite struct LanguageGoldenTests {
+    static let families = [
+        "llama", "llama3", "llama3_sharded_bf16", "qwen2", "qwen2_tied", "mistral",
+        "mistral_sliding",
+    ]
+
+    private func open(_ fixture: GoldenFixture) throws -> (LanguageModel, ParameterStore) {
+        let store = ParameterStore(seed: 1)
+        let model = try fixture.folder().languageModel(into: store, at: "language")
+        try store.checkComplete()
+        return (model, store)
+    }
+
+    @Test("hidden states, logits, loss and gradients", arguments: GoldenFixture.both(families))
+    func matchesReference(_ fixture: GoldenFixture) throws {
+        let (model, store) = try open(fixture)
+        store.train(["language"])
+        let golden = try fixture.values()
+        let mask = try golden("in.attention_mask").to(.float32).unsqueezed(-1)
+        let embeddings = model.embed(try golden("in.input_ids"))
+        for (index, state) in model.hiddenStates(embeddings).enumerated()
+        where golden.has("out.hidden_states.\(index)") {
+            expectClose(
+                state * mask, try golden("out.hidden_states.\(index)"), "hidden state \(index)")
+        }
+        let hidden = model(embeddings)
+        expectClose(model.logits(hidden) * mask, try golden("out.logits"), "logits")
+        let loss = model.loss(hidden, labels: try golden.rows("in.labels"))
+        expectLoss(loss.mean, try golden.number("out.loss"))
+        loss.mean.backward()
+        try golden.expectGradients(in: store) { "language." + $0 }
+    }
+
+    @Test("greedy text with a cache", arguments: GoldenFixture.both(families))
+    func continuesAsTheReference(_ fixture: GoldenFixture) throws {
+        let (model, _) = try open(fixture)
+        let golden = try fixture.values()
+        let expected = try golden.rows("out.gen.tokens")
+        let prompt = model.embed(try golden("in.gen.input_ids"))
+        let made = model.generate(prompt, limit: expected[0].count, stopIDs: [])
+        #expect(made == expected)
+    }
+
+    @Test("step by step logits, cached and not", arguments: families)
+    func cacheChangesNothing(_ family: String) throws {
+        let fixture = GoldenFixture(family)
+        let (model, _) = try open(fixture)
+        let golden = try fixture.values()
+        let tokens = try golden.rows("out.gen.tokens")[0]
+        let expected = try golden("out.gen.logits")
+        var ids = try golden.rows("in.gen.input_ids")[0]
+        let cache = KeyValueCache(room: 4)
+        for (step, token) in tokens.enumerated() {
+            let all = model.embed(Tensor(ids, shape: [1, ids.count]))
+            let plain = model.logits(model(all)[.all, -1, .all])
+            let new = step == 0 ? all : all.narrowed(axis: 1, start: ids.count - 1, length: 1)
+            let cached = model.logits(model(new, cache: cache)[.all, -1, .all])
+            expectClose(plain, expected[.all, step, .all], "plain step \(step)")
+            expectClose(cached, expected[.all, step, .all], "cached step \(step)")
+            ids.append(token)
+        }
+        #expect(cache.length == ids.count - 1)
+    }
+
+    @Test("a prompt in two pieces equals the whole", arguments: families)
+    func continuesACachedPrompt(_ family: String) throws {
+        let fixture = GoldenFixture(family)
+        let (model, _) = try open(fixture)
+        let ids = try fixture.values()("in.input_ids").narrowed(axis: 0, start: 0, length: 1)
+        let embeddings = model.embed(ids)
+        let whole = model(embeddings)
+        let cache = KeyValueCache()
+        let count = ids.shape[1]
+        let first = model(embeddings.narrowed(axis: 1, start: 0, length: 5), cache: cache)
+        let rest = model(
+            embeddings.narrowed(axis: 1, start: 5, length: count - 5), cache: cache)
+        expectClose(Tensor.concatenated([first, rest], axis: 1), whole)
+    }
+
+    @Test("prompts padded on the left", arguments: families)
+    func takesPaddingInFront(_ family: String) throws {
+        let fixture = GoldenFixture(family)
+        let (model, _) = try open(fixture)
+        let golden = try fixture.values()
+        let pads = try golden.rows("in.gen_batch.attention_mask").map { row in
+            row.prefix { $0 == 0 }.count
+        }
+        let expected = try golden.rows("out.gen_batch.tokens")
+        let made = model.generate(
+            model.embed(try golden("in.gen_batch.input_ids")), layout: .leftPadded(pads),
+            limit: expected[0].count, stopIDs: [])
+        #expect(made == expected)
+    }
+
+    @Test("stop tokens of generation_config.json", arguments: ["llama3", "llama3_sharded_bf16", "qwen2"])
+    func stopsAtAnyStopToken(_ family: String) throws {
+        let fixture = GoldenFixture(family)
+        let (model, _) = try open(fixture)
+        let golden = try fixture.values()
+        let generation = try fixture.folder().generation()
+        #expect(generation.stopIDs.count == 2)
+        var streamed: [Int] = []
+        let made = model.generate(
+            model.embed(try golden("in.gen.input_ids")), limit: 12,
+            stopIDs: Set(generation.stopIDs),
+            onToken: { _, id in
+                streamed.append(id)
+                return true
+            })
+        #expect(made == (try golden.rows("out.gen_eos.tokens")))
+        #expect(streamed == made[0])
+    }
+
+    @Test("packed sequences equal single ones", arguments: ["llama3", "mistral_sliding"])
+    func packedEqualsSingle(_ family: String) throws {
+        let fixture = GoldenFixture(family)
+        let (model, _) = try open(fixture)
+        let ids = try fixture.values()("in.input_ids")
+        let lengths = [9, 3, ids.shape[1]]
+        let pieces = lengths.map { length in
+            model.embed(ids.narrowed(axis: 0, start: 0, length: 1))
+                .narrowed(axis: 1, start: 0, length: length)
+        }
+        let packed = model(Tensor.concatenated(pieces, axis: 1), layout: .packed(lengths))
+        let single = Tensor.concatenated(pieces.map { model($0) }, axis: 1)
+        expectClose(packed, single, within: 1e-5)
+    }
+
+    @Test("both forms of the configuration say the same", arguments: families)
+    func readsBothForms(_ family: String) throws {
+        let five = try GoldenFixture(family, .five).folder()
+            .configuration(LanguageConfiguration.self)
+        let four = try GoldenFixture(family, .four).folder()
+            .configuration(LanguageConfiguration.self)
+        #expect(five == four)
+    }
+
+    @Test("saved and loaded", arguments: families)
+    func roundTrips(_ family: String) throws {
+        let (model, store) = try open(GoldenFixture(family))
+        let folder = try TemporaryFolder.make()
+        try saveFolder(model.configuration, part: "language", of: store, to: folder)
+        let again = ParameterStore(seed: 5)
+        let loaded = try CheckpointFolder(folder).languageModel(into: again, at: "language")
+        try again.checkComplete()
+        #expect(loaded.configuration == model.configuration)
+        let ids = try GoldenFixture(family).values()("in.input_ids")
+        expectClose(loaded(loaded.embed(ids)), model(model.embed(ids)), within: 0)
+    }
+
+    @Test("rotary tables of the real configurations", arguments: [
+        "linear4", "llama2", "llama3", "llama3.1", "llama3.2-1b", "qwen2",
+    ])
+    func rotaryTables(_ name: String) throws {
+        let golden = try GoldenFixture("rope").values()
+        let case_ = try RotaryCase.all()[name]
+        let configuration = try #require(case_)
+        let table = RotaryTable(
+            headWidth: configuration.headWidth, theta: configuration.theta,
+            scaling: configuration.scaling)
+        let expected = try golden("\(name).out.inv_freq")
+        let off = ((table.frequencies - expected) / expected).abs().max().item()
+        #expect(off < 1e-6)
+        let (cosines, sines) = table(positions: try golden("\(name).in.positions"))
+        expectClose(cosines.squeezed(1), try golden("\(name).out.cos"), "cosines")
+        expectClose(sines.squeezed(1), try golden("\(name).out.sin"), "sines")
+        expectClose(
+            applyRotary(try golden("\(name).in.q"), cosines, sines),
+            try golden("\(name).out.q_rotated"), "rotated")
+    }
+
+    @Test("filters of sampling")
+    func samplingFilters() throws {
+        let golden = try GoldenFixture("sampling").values()
+        let logits = try golden("in.logits")
+        let history = try golden.rows("in.input_ids")
+        let chains: [(String, TokenSampler)] = [
+            ("temperature0.7", TokenSampler(temperature: 0.7, generator: nil)),
+            ("top_k5", TokenSampler(topK: 5, generator: nil)),
+            ("top_p0.8", TokenSampler(topP: 0.8, generator: nil)),
+            ("top_p0.05", TokenSampler(topP: 0.05, generator: nil)),
+            ("min_p0.1", TokenSampler(minP: 0.1, generator: nil)),
+            ("repetition1.3", TokenSampler(repetitionPenalty: 1.3, generator: nil)),
+            (
+                "repetition1.2_temperature0.6_top_k10_top_p0.9",
+                TokenSampler(
+                    temperature: 0.6, topK: 10, topP: 0.9, repetitionPenalty: 1.2, generator: nil)
+            ),
+        ]
+        for (name, sampler) in chains {
+            let expected = try golden("\(name).out.probabilities")
+            let kept = try golden("\(name).out.kept").ints()
+            for row in 0..<3 {
+                let made = sampler.probabilities(logits[row, .all].floats(), history: history[row])
+                expectClose(
+                    Tensor(made.map(Float.init), shape: [24]), expected[row, .all], within: 1e-5,
+                    "\(name), row \(row)")
+                #expect(made.map { $0 > 0 ? 1 : 0 } == Array(kept[row * 24..<(row + 1) * 24]))
+            }
+        }
+    }
+
+    @Test func drawsFollowTheSeed() {
+        let logits = Tensor.normal([2, 12], generator: Generator(seed: 4))
+        func draw(_ seed: UInt64) -> [[Int]] {
+            let sampler = TokenSampler(temperature: 2, generator: Generator(seed: seed))
+            return (0..<20).map { _ in sampler(logits, history: [[], []]) }
+        }
+        #expect(draw(1) == draw(1))
+        #expect(draw(1) != draw(2))
+    }
+}
+
+/// A case of `rope/cases.json`, read as a decoder's configuration.
+private enum RotaryCase {
+    static func all() throws -> [String: LanguageConfiguration] {
+        struct Case: Decodable {
+            let configuration: LanguageConfiguration
+
+            init(from decoder: any Decoder) throws {
+                configuration = try LanguageConfiguration(from: decoder)
+            }
+        }
+        let data = try #require(
+            FileManager.default.contents(atPath: GoldenFixture.root + "/rope/cases.json"))
+        return try JSONDecoder().decode([String: Case].self, from: data).mapValues(\.configuration)
+    }
+}
