@@ -20,6 +20,7 @@ LIBTORCH_BYPASS_VERSION_CHECK=1 to try it all the same."
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 
+#include <cstring>
 #include <exception>
 #include <optional>
 #include <utility>
@@ -38,7 +39,9 @@ template <typename Body> ct_status guarded(Body &&body) noexcept {
   } catch (const c10::OutOfMemoryError &error) {
     return fail(CT_OUT_OF_MEMORY, error.what_without_backtrace());
   } catch (const c10::Error &error) {
-    return fail(CT_INVALID, error.what_without_backtrace());
+    // The CPU allocator throws the general error, so only its words tell.
+    bool allocation = std::strstr(error.what_without_backtrace(), "can't allocate memory") != nullptr;
+    return fail(allocation ? CT_OUT_OF_MEMORY : CT_INVALID, error.what_without_backtrace());
   } catch (const std::bad_alloc &error) {
     return fail(CT_OUT_OF_MEMORY, error.what());
   } catch (const std::exception &error) {

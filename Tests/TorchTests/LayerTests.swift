@@ -1,0 +1,82 @@
+import Foundation
+import Testing
+
+@testable import Torch
+
+@Suite struct LayerTests {
+    private let generator = Generator(seed: 11)
+
+    private func normal(_ shape: [Int], _ dtype: DType = .float64) -> Tensor {
+        Tensor.normal(shape, dtype: dtype, generator: generator)
+    }
+
+    @Test func matmulIsTheSumOverTheSharedAxis() {
+        let a = Tensor([1, 2, 3, 4] as [Double], shape: [2, 2])
+        let b = Tensor([0, 1, 1, 0] as [Double], shape: [2, 2])
+        #expect(a.matmul(b).doubles() == [2, 1, 4, 3])
+        #expect(normal([3, 1, 2, 4]).matmul(normal([5, 4, 6])).shape == [3, 5, 2, 6])
+        let (x, w) = (normal([3, 4]), normal([2, 4]))
+        expectClose(x.linear(w), x.matmul(w.transposed(0, 1)), absolute: 1e-12)
+    }
+
+    @Test func attentionIsSoftmaxOfScaledScores() {
+        let (q, k, v) = (normal([2, 3, 4, 5]), normal([2, 3, 6, 5]), normal([2, 3, 6, 5]))
+        let scores = q.matmul(k.transposed(-2, -1)) / 5.0.squareRoot()
+        let expected = scores.softmax(axis: -1).matmul(v)
+        expectClose(Tensor.attention(query: q, key: k, value: v), expected, absolute: 1e-12)
+
+        let seen = Tensor.ones([4, 6], dtype: .bool).lowerTriangle()
+        let masked = scores.filled(where: seen.logicalNot(), with: -.infinity).softmax(axis: -1).matmul(v)
+        expectClose(
+            Tensor.attention(query: q, key: k, value: v, mask: seen), masked, absolute: 1e-12)
+        expectClose(
+            Tensor.attention(query: q, key: k, value: v, isCausal: true), masked, absolute: 1e-12)
+    }
+
+    @Test(arguments: [DType.float64, .float32, .bfloat16])
+    func groupedQueriesShareTheirKeysInARow(_ dtype: DType) {
+        let (q, k, v) = (normal([2, 6, 4, 8], dtype), normal([2, 2, 5, 8], dtype), normal([2, 2, 5, 8], dtype))
+        let grouped = Tensor.attention(query: q, key: k, value: v)
+        let expanded = Tensor.attention(
+            query: q, key: k.repeated(3, axis: 1), value: v.repeated(3, axis: 1))
+        expectClose(grouped, expanded, absolute: dtype == .bfloat16 ? 2e-2 : 1e-6)
+    }
+
+    @Test func rmsNormCastsBackBeforeTheWeight() {
+        let x = normal([4, 8], .bfloat16)
+        let weight = normal([8], .bfloat16)
+        let wide = x.to(.float32)
+        let normed = (wide * (wide.square().mean(axis: -1, keepingAxis: true) + 1e-6).rsqrt()).to(.bfloat16)
+        expectClose(x.rmsNorm(weight: weight, epsilon: 1e-6), normed * weight)
+    }
+
+    @Test func normsHaveZeroMeanAndUnitVariance() {
+        let normed = normal([3, 50]).layerNorm(weight: nil, bias: nil, epsilon: 0)
+        expectValues(normed.mean(axis: 1), [0, 0, 0], shape: [3])
+        expectValues(normed.variance(axis: 1, unbiased: false), [1, 1, 1], shape: [3])
+        let grouped = normal([2, 4, 10]).groupNorm(groups: 2, weight: nil, bias: nil, epsilon: 0)
+        expectValues(grouped.reshaped([4, 20]).mean(axis: 1), [0, 0, 0, 0], shape: [4])
+    }
+
+    @Test func crossEntropyIsFp32AndSkipsIgnoredTargets() {
+        let logits = normal([4, 6], .bfloat16)
+        let targets = Tensor([5, -100, 0, 2], shape: [4])
+        let each = Tensor.crossEntropy(logits: logits, targets: targets, reduction: .none)
+        #expect(each.dtype == .float32 && each.floats()[1] == 0)
+        let logs = logits.to(.float64).logSoftmax(axis: 1).doubles()
+        let expected = [-logs[5], 0, -logs[12], -logs[20]]
+        expectValues(each, expected, shape: [4], tolerance: 1e-6)
+        let sum = Tensor.crossEntropy(logits: logits, targets: targets, reduction: .sum)
+        expectValues(sum, [expected.reduce(0, +)], shape: [], tolerance: 1e-5)
+        let mean = Tensor.crossEntropy(logits: logits, targets: targets)
+        expectValues(mean, [expected.reduce(0, +) / 3], shape: [], tolerance: 1e-6)
+    }
+
+    @Test func resizingToTheSameSizeChangesNothing() {
+        let x = normal([1, 2, 4, 5])
+        expectClose(x.resizedBicubic(height: 4, width: 5), x, absolute: 1e-12)
+        expectClose(x.resizedBilinear(height: 4, width: 5), x, absolute: 1e-12)
+        #expect(x.upsampledNearest(factor: 3).shape == [1, 2, 12, 15])
+        expectClose(x.upsampledNearest()[.all, .all, 0, 0], x[.all, .all, 0, 0])
+    }
+}

@@ -1,0 +1,45 @@
+import Foundation
+import Testing
+
+@testable import Torch
+
+/// A file under Tests/Fixtures.
+func fixture(_ path: String, file: String = #filePath) -> String {
+    URL(fileURLWithPath: file).deletingLastPathComponent().deletingLastPathComponent()
+        .appendingPathComponent("Fixtures").appendingPathComponent(path).path
+}
+
+/// A folder of its own, removed after `body`.
+func withTemporaryFolder(_ body: (String) throws -> Void) throws {
+    let folder = FileManager.default.temporaryDirectory
+        .appendingPathComponent("torch-tests-\(UUID().uuidString)").path
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try body(folder)
+}
+
+/// Equal shapes, and every element within `absolute + relative * |expected|`; NaN equals NaN.
+func expectClose(
+    _ found: Tensor, _ expected: Tensor, absolute: Double = 0, relative: Double = 0,
+    _ what: String = "", sourceLocation: SourceLocation = #_sourceLocation
+) {
+    guard found.shape == expected.shape else {
+        Issue.record("\(what): shape \(found.shape), expected \(expected.shape)", sourceLocation: sourceLocation)
+        return
+    }
+    for (index, (a, b)) in zip(found.doubles(), expected.doubles()).enumerated() {
+        if a == b || (a.isNaN && b.isNaN) || abs(a - b) <= absolute + relative * abs(b) { continue }
+        Issue.record("\(what) [\(index)]: \(a), expected \(b)", sourceLocation: sourceLocation)
+        return
+    }
+}
+
+/// Equal shape and, to a rounding, equal values.
+func expectValues(
+    _ found: Tensor, _ values: [Double], shape: [Int], tolerance: Double = 1e-12,
+    sourceLocation: SourceLocation = #_sourceLocation
+) {
+    expectClose(
+        found.to(.float64), Tensor(values, shape: shape), absolute: tolerance,
+        sourceLocation: sourceLocation)
+}
