@@ -1,0 +1,113 @@
+import Foundation
+
+/// Which visual objective is trained beside the text loss.
+public enum ObjectiveKind: String, Codable, Sendable {
+    /// The text loss alone: LLaVA-1.5, LLaVA-NeXT, and row (a) of the paper's ablation.
+    case none
+    /// VLSA: a rectified-flow denoiser rebuilds the picture's latent from the visual tokens.
+    case reconstruction
+}
+
+/// What the reconstruction loss compares.
+public enum ReconstructionTarget: String, Codable, Sendable {
+    /// The latent itself, `‖z - z_θ‖²` (equation 3); equal to `t²` times the velocity's error.
+    case x0
+    /// The velocity, `‖(ε - z) - v‖²`.
+    case velocity
+}
+
+/// Density of the flow time `t` in training, 0 data and 1 noise.
+public enum TimeDensity: String, Codable, Sendable {
+    case uniform
+    /// `sigmoid(mean + deviation * n)`, as in SD3.
+    case logitNormal
+    /// `1 - u - s (cos²(πu/2) - 1 + u)`, SD3's mode sampling with scale `s`.
+    case mode
+}
+
+/// How flow times are drawn, read from `objective.time`.
+public struct TimeSampling: Codable, Equatable, Sendable {
+    public var density: TimeDensity
+    public var mean: Double
+    public var deviation: Double
+    /// `s` of ``TimeDensity/mode``.
+    public var modeScale: Double
+    /// `t' = a t / (1 + (a - 1) t)`: above 1 it moves times towards noise (3 in SD3's released schedules).
+    public var shift: Double
+
+    public init(
+        density: TimeDensity = .logitNormal, mean: Double = 0, deviation: Double = 1,
+        modeScale: Double = 1.29, shift: Double = 3
+    ) {
+        self.density = density
+        self.mean = mean
+        self.deviation = deviation
+        self.modeScale = modeScale
+        self.shift = shift
+    }
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case density, mean, deviation, modeScale, shift
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        let defaults = TimeSampling()
+        density =
+            try values.decodeIfPresent(TimeDensity.self, forKey: .density) ?? defaults.density
+        mean = try values.decodeIfPresent(Double.self, forKey: .mean) ?? defaults.mean
+        deviation =
+            try values.decodeIfPresent(Double.self, forKey: .deviation) ?? defaults.deviation
+        modeScale =
+            try values.decodeIfPresent(Double.self, forKey: .modeScale) ?? defaults.modeScale
+        shift = try values.decodeIfPresent(Double.self, forKey: .shift) ?? defaults.shift
+    }
+
+    /// The time for one uniform and one normal draw; only the one that the density needs is used.
+    public func time(uniform u: Double, normal n: Double) -> Double {
+        let t: Double
+        switch density {
+        case .uniform: t = u
+        case .logitNormal: t = 1 / (1 + exp(-(mean + deviation * n)))
+        case .mode: t = 1 - u - modeScale * (pow(cos(.pi * u / 2), 2) - 1 + u)
+        }
+        return shift * t / (1 + (shift - 1) * t)
+    }
+}
+
+/// The visual objective, read from `objective` in `config.json` and in a stage file.
+public struct ObjectiveConfiguration: Codable, Equatable, Sendable {
+    public var kind: ObjectiveKind
+    public var target: ReconstructionTarget
+    public var time: TimeSampling
+    /// Weight of the visual loss in the total, `L = L_text + weight * L_visual` (1 in the paper).
+    public var weight: Double
+    /// Side of the square, in pixels, to which the padded picture is brought before its latent is taken.
+    public var pictureSize: Int
+
+    public init(
+        kind: ObjectiveKind = .none, target: ReconstructionTarget = .x0,
+        time: TimeSampling = TimeSampling(), weight: Double = 1, pictureSize: Int = 512
+    ) {
+        self.kind = kind
+        self.target = target
+        self.time = time
+        self.weight = weight
+        self.pictureSize = pictureSize
+    }
+
+    enum CodingKeys: String, CodingKey, CaseIterable { case kind, target, time, weight, pictureSize }
+
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        let defaults = ObjectiveConfiguration()
+        kind = try values.decodeIfPresent(ObjectiveKind.self, forKey: .kind) ?? defaults.kind
+        target =
+            try values.decodeIfPresent(ReconstructionTarget.self, forKey: .target)
+            ?? defaults.target
+        time = try values.decodeIfPresent(TimeSampling.self, forKey: .time) ?? defaults.time
+        weight = try values.decodeIfPresent(Double.self, forKey: .weight) ?? defaults.weight
+        pictureSize =
+            try values.decodeIfPresent(Int.self, forKey: .pictureSize) ?? defaults.pictureSize
+    }
+}

@@ -1,0 +1,99 @@
+import AnyRes
+import Torch
+import TorchNN
+
+// Shapes: B pictures, C latent channels, h x w latent cells, l visual tokens, d language width.
+
+/// Rebuilds pictures' latents from their visual tokens: the reconstruction side of perception alignment.
+///
+/// The denoiser sees the noised latent and, through ``Epigone``, the visual tokens; it predicts the velocity of the
+/// ``RectifiedFlow``, and what it thereby says of the latent is held against the latent (VLSA equation 3).
+public struct Reconstruction {
+    public let configuration: ObjectiveConfiguration
+    let flow: RectifiedFlow
+    let epigone: Epigone
+    let denoiser: MMDiT
+    public let latents: any LatentCodec
+
+    init(
+        _ configuration: ObjectiveConfiguration, epigone: Epigone, denoiser: MMDiT,
+        latents: any LatentCodec
+    ) throws {
+        let size = configuration.pictureSize
+        let cell = latents.downscale * denoiser.configuration.patchSize
+        guard size > 0, size % cell == 0 else {
+            throw VLSAError.configuration(
+                "objective.pictureSize is \(size); it must be a multiple of \(cell) "
+                    + "(the latents' \(latents.downscale) pixels a cell, patches of "
+                    + "\(denoiser.configuration.patchSize) cells)")
+        }
+        guard size / cell <= denoiser.configuration.positionGrid else {
+            throw VLSAError.configuration(
+                "objective.pictureSize \(size) gives \(size / cell) patches a side, but the denoiser's "
+                    + "position table ends at \(denoiser.configuration.positionGrid)")
+        }
+        guard latents.channels == denoiser.configuration.channels else {
+            throw VLSAError.configuration(
+                "the latents have \(latents.channels) channels, the denoiser expects "
+                    + "\(denoiser.configuration.channels)")
+        }
+        self.configuration = configuration
+        flow = RectifiedFlow(time: configuration.time, target: configuration.target)
+        self.epigone = epigone
+        self.denoiser = denoiser
+        self.latents = latents
+    }
+
+    /// The frozen targets of some pictures: the padded picture at `pictureSize`, encoded. `[B, C, h, w]`.
+    public func targets(of pictures: [TiledPicture], device: Device) -> Tensor {
+        let side = configuration.pictureSize
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(pictures.count * 3 * side * side)
+        for picture in pictures {
+            bytes += resized(picture.paddedPicture(), width: side, height: side).planar()
+        }
+        let pixels = Tensor(bytes, shape: [pictures.count, 3, side, side], device: device)
+        return withoutGradients {
+            latents.encode(pixels.to(.float32) * (2 / 255) - 1)
+        }
+    }
+
+    /// Sum over the pictures of each one's mean reconstruction error, float32.
+    ///
+    /// - Parameters:
+    ///   - z: frozen latents, `[B, C, h, w]`.
+    ///   - tokens: visual tokens, `[B, l, d]`; `pooled`: the pooled tokens, `[B, d]`.
+    ///   - generator: draws the times and the noise.
+    public func loss(of z: Tensor, tokens: Tensor, pooled: Tensor, generator: Generator) -> Tensor {
+        let prompt = epigone(tokens, pooled: pooled)
+        return flow.loss(of: z, generator: generator) { noised, time in
+            denoiser(
+                noised.to(tokens.dtype), timesteps: time * 1000, context: prompt.context,
+                pooled: prompt.pooled)
+        }.sum()
+    }
+
+    /// Pictures from noise through the visual tokens alone: Euler steps along the flow, decoded, `[B, 3, H, W]`
+    /// in -1...1 (not clamped).
+    ///
+    /// - Parameters:
+    ///   - steps: number of Euler steps.
+    ///   - generator: draws the noise.
+    public func sample(tokens: Tensor, pooled: Tensor, steps: Int, generator: Generator) -> Tensor {
+        withoutGradients {
+            let side = configuration.pictureSize / latents.downscale
+            let noise = Tensor.normal(
+                [tokens.shape[0], latents.channels, side, side], generator: generator
+            ).to(tokens.device)
+            let prompt = epigone(tokens, pooled: pooled)
+            let schedule = FlowSchedule(shift: configuration.time.shift)
+            let z = EulerSampler(schedule: schedule, steps: steps)(from: noise) { x, timesteps, _ in
+                denoiser(
+                    x.to(tokens.dtype), timesteps: timesteps, context: prompt.context,
+                    pooled: prompt.pooled
+                ).to(.float32)
+            }
+            return latents.decode(z)
+        }
+    }
+}

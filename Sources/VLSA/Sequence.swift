@@ -1,0 +1,85 @@
+import Prompting
+
+/// A padded batch of prompts with their pictures' tokens put in place, as index tables.
+///
+/// Every position of `[B, T]` names the row it takes its embedding from: text rows first, then the visual tokens
+/// of all pictures in order. Padding repeats text row 0. On the right, as in training, causality and the list of
+/// predicting positions keep it out of every result; on the left, as in batched generation, the decoder is told.
+struct Sequence {
+    /// Number of prompts, B.
+    let count: Int
+    /// Longest expanded prompt, T.
+    let length: Int
+    /// Expanded length of each prompt.
+    let lengths: [Int]
+    /// Ids of all text positions of all prompts, in order.
+    let textIDs: [Int]
+    /// For each position of `[B, T]`, row by row: its row among text embeddings and visual tokens.
+    let sources: [Int]
+    /// Flat positions `b * T + t` whose next token is supervised, and that token.
+    let predictingRows: [Int]
+    let targets: [Int]
+
+    init(
+        prompts: [(ids: [Int], isSupervised: [Bool], pictures: Int)], names: [String],
+        visualTokens: Int, padsLeft: Bool = false
+    ) throws {
+        var textIDs: [Int] = []
+        var expanded: [[Int]] = []  // >= 0: row of textIDs; < 0: -(visual row) - 1
+        var supervised: [[Bool]] = []
+        var visualRow = 0
+        for (prompt, name) in zip(prompts, names) {
+            var positions: [Int] = []
+            var flags: [Bool] = []
+            var pictures = 0
+            for (id, flag) in zip(prompt.ids, prompt.isSupervised) {
+                if id == PromptIDs.imageToken {
+                    for _ in 0..<visualTokens {
+                        positions.append(-visualRow - 1)
+                        flags.append(false)
+                        visualRow += 1
+                    }
+                    pictures += 1
+                } else {
+                    positions.append(textIDs.count)
+                    flags.append(flag)
+                    textIDs.append(id)
+                }
+            }
+            guard pictures == prompt.pictures else {
+                throw VLSAError.input(
+                    "\(name): its prompt has \(pictures) <image> places for \(prompt.pictures) pictures")
+            }
+            guard positions.contains(where: { $0 >= 0 }) else {
+                throw VLSAError.input("\(name): its prompt has no text")
+            }
+            expanded.append(positions)
+            supervised.append(flags)
+        }
+        count = prompts.count
+        lengths = expanded.map(\.count)
+        let longest = lengths.max() ?? 0
+        length = longest
+        self.textIDs = textIDs
+        var sources: [Int] = []
+        sources.reserveCapacity(count * longest)
+        var predictingRows: [Int] = []
+        var targets: [Int] = []
+        for (row, positions) in expanded.enumerated() {
+            let padding = Array(repeating: 0, count: longest - positions.count)
+            let start = padsLeft ? padding.count : 0
+            if padsLeft { sources += padding }
+            for (place, position) in positions.enumerated() {
+                sources.append(position >= 0 ? position : textIDs.count - position - 1)
+                if place > 0, supervised[row][place] {
+                    predictingRows.append(row * longest + start + place - 1)
+                    targets.append(textIDs[position])
+                }
+            }
+            if !padsLeft { sources += padding }
+        }
+        self.sources = sources
+        self.predictingRows = predictingRows
+        self.targets = targets
+    }
+}

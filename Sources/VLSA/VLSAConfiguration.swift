@@ -1,0 +1,108 @@
+import AnyRes
+import Prompting
+
+/// How a model talks, read from `chat` in `config.json` and in a stage file.
+public struct ChatConfiguration: Codable, Equatable, Sendable {
+    public var format: ChatFormat
+    /// The system text; nil for the format's own, empty for none.
+    public var system: String?
+
+    public init(format: ChatFormat = .llama3, system: String? = nil) {
+        self.format = format
+        self.system = system
+    }
+
+    enum CodingKeys: String, CodingKey, CaseIterable { case format, system }
+}
+
+/// The sections that a stage file and a model's `config.json` share: how a picture is cut, compressed and
+/// rebuilt. In a stage file each may be left out; the previous stage's value then stays.
+public struct StageSections: Codable, Equatable, Sendable {
+    public var picture: TilingConfiguration?
+    public var features: FeatureSelection?
+    public var perceiver: PerceiverConfiguration?
+    public var epigone: EpigoneConfiguration?
+    public var objective: ObjectiveConfiguration?
+    public var chat: ChatConfiguration?
+
+    public init(
+        picture: TilingConfiguration? = nil, features: FeatureSelection? = nil,
+        perceiver: PerceiverConfiguration? = nil, epigone: EpigoneConfiguration? = nil,
+        objective: ObjectiveConfiguration? = nil, chat: ChatConfiguration? = nil
+    ) {
+        self.picture = picture
+        self.features = features
+        self.perceiver = perceiver
+        self.epigone = epigone
+        self.objective = objective
+        self.chat = chat
+    }
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case picture, features, perceiver, epigone, objective, chat
+    }
+}
+
+/// A model's `config.json`: the sections, resolved, and how it talks. The parts' own configurations are in the
+/// part folders beside it (`vision`, `language`, `denoiser`, `latents`).
+public struct VLSAConfiguration: Codable, Equatable, Sendable {
+    /// Always `vlsa`.
+    public var modelType: String
+    public var picture: TilingConfiguration
+    public var features: FeatureSelection
+    public var perceiver: PerceiverConfiguration
+    public var epigone: EpigoneConfiguration
+    public var objective: ObjectiveConfiguration
+    public var normalization: PixelNormalization
+    public var chat: ChatConfiguration
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case modelType = "model_type"
+        case picture, features, perceiver, epigone, objective, normalization, chat
+    }
+
+    public init(
+        picture: TilingConfiguration, features: FeatureSelection = FeatureSelection(),
+        perceiver: PerceiverConfiguration = PerceiverConfiguration(),
+        epigone: EpigoneConfiguration = EpigoneConfiguration(),
+        objective: ObjectiveConfiguration = ObjectiveConfiguration(),
+        normalization: PixelNormalization = .clip, chat: ChatConfiguration = ChatConfiguration()
+    ) {
+        modelType = "vlsa"
+        self.picture = picture
+        self.features = features
+        self.perceiver = perceiver
+        self.epigone = epigone
+        self.objective = objective
+        self.normalization = normalization
+        self.chat = chat
+    }
+
+    /// The same with every section that `sections` states put in its place.
+    public func replacing(_ sections: StageSections) -> VLSAConfiguration {
+        var result = self
+        if let picture = sections.picture { result.picture = picture }
+        if let features = sections.features { result.features = features }
+        if let perceiver = sections.perceiver { result.perceiver = perceiver }
+        if let epigone = sections.epigone { result.epigone = epigone }
+        if let objective = sections.objective { result.objective = objective }
+        if let chat = sections.chat { result.chat = chat }
+        return result
+    }
+}
+
+/// Folders of the parts that a first stage puts together.
+public struct PartFolders: Sendable, Equatable {
+    public var vision: String
+    /// Holds the tokenizer too.
+    public var language: String
+    public var denoiser: String?
+    public var latents: String?
+
+    public init(vision: String, language: String, denoiser: String? = nil, latents: String? = nil) {
+        self.vision = vision
+        self.language = language
+        self.denoiser = denoiser
+        self.latents = latents
+    }
+}

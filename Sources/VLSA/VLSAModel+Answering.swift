@@ -1,0 +1,63 @@
+import AnyRes
+import Prompting
+import Torch
+
+/// One question to a model, ready to be continued.
+public struct Question: Sendable {
+    /// The prompt, ending where the assistant's answer begins; `<image>` places as placeholders.
+    public let prompt: PromptIDs
+    /// Which of the call's pictures stand in those places, in order.
+    public let pictures: [Int]
+
+    public init(prompt: PromptIDs, pictures: [Int]) {
+        self.prompt = prompt
+        self.pictures = pictures
+    }
+}
+
+extension VLSAModel {
+    /// The conversation so far as a prompt for the next answer.
+    public func prompt(for turns: [Turn]) throws -> PromptIDs {
+        try configuration.chat.format.encode(
+            turns, tokenizer: tokenizer, system: configuration.chat.system,
+            addingGenerationPrompt: true)
+    }
+
+    /// Answers several questions about some pictures at once, greedily by default.
+    ///
+    /// - Parameters:
+    ///   - pictures: each is seen once, however many questions are asked about it.
+    ///   - limit: most tokens of an answer.
+    ///   - onToken: called with the question's index and each new id; false ends that answer.
+    /// - Returns: each answer's text, without its stop token.
+    public func answer(
+        _ questions: [Question], about pictures: [TiledPicture], limit: Int,
+        sampler: TokenSampler = .greedy, onToken: (Int, Int) -> Bool = { _, _ in true }
+    ) throws -> [String] {
+        try withoutGradients {
+            let seen = pictures.isEmpty ? nil : see(pictures)
+            let asked = seen.map { seen in
+                let order = questions.flatMap(\.pictures)
+                return VisualTokens(
+                    tokens: seen.tokens.selecting(
+                        Tensor(order, shape: [order.count], device: store.device), axis: 0),
+                    pooled: nil)
+            }
+            let sequence = try Sequence(
+                prompts: questions.map { question in
+                    let ids = question.prompt.ids
+                    return (ids, ids.map { _ in false }, question.pictures.count)
+                }, names: questions.indices.map { "question \($0 + 1)" },
+                visualTokens: visualTokenCount, padsLeft: true)
+            let padding = sequence.lengths.map { sequence.length - $0 }
+            let stops = stopIDs
+            let ids = language.generate(
+                embeddings(of: sequence, seen: asked),
+                layout: padding.allSatisfy { $0 == 0 } ? .dense : .leftPadded(padding),
+                limit: limit, stopIDs: stops, sampler: sampler, onToken: onToken)
+            return ids.map { row in
+                tokenizer.decode(row.filter { !stops.contains($0) })
+            }
+        }
+    }
+}

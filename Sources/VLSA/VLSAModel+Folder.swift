@@ -1,0 +1,109 @@
+import AnyRes
+import Foundation
+import Prompting
+import Torch
+import TorchNN
+
+extension VLSAModel {
+    /// A model put together from the folders of its parts; perceiver, projector and Epigone start new.
+    ///
+    /// - Parameters:
+    ///   - seed: of the new parts' initial values.
+    /// - Throws: when a part is missing, does not load, or does not fit the others.
+    public convenience init(
+        assembling folders: PartFolders, configuration: VLSAConfiguration,
+        dtype: DType = .float32, device: Device = .cpu, seed: UInt64 = 0
+    ) throws {
+        let store = ParameterStore(dtype: dtype, device: device, seed: seed)
+        try self.init(configuration, parts: folders, store: store)
+        try store.checkComplete()
+    }
+
+    /// A model saved by ``save(to:)``.
+    ///
+    /// - Parameters:
+    ///   - sections: what a later stage changes in the saved configuration.
+    ///   - forInference: leaves the denoiser and Epigone out: answering does not need them.
+    public convenience init(
+        folder: String, replacing sections: StageSections = StageSections(),
+        dtype: DType = .float32, device: Device = .cpu, seed: UInt64 = 0,
+        forInference: Bool = false
+    ) throws {
+        let checkpoint = try CheckpointFolder(folder)
+        guard checkpoint.kind == "vlsa" else {
+            throw VLSAError.folder(
+                path: folder, problem: "its config.json says \(checkpoint.kind), not vlsa")
+        }
+        let saved = try checkpoint.configuration(VLSAConfiguration.self)
+        var configuration = saved.replacing(sections)
+        if forInference { configuration.objective.kind = .none }
+        func part(_ name: String) -> String? {
+            let path = folder + "/" + name
+            return FileManager.default.fileExists(atPath: path) ? path : nil
+        }
+        let folders = PartFolders(
+            vision: folder + "/vision", language: folder + "/language",
+            denoiser: part("denoiser"), latents: part("latents"))
+        let store = ParameterStore(dtype: dtype, device: device, seed: seed)
+        // What the folder's configuration says it holds must be there; what a stage adds starts new.
+        let files = try checkpoint.weightFiles()
+        var parts = ["projector"]
+        if saved.perceiver.isEnabled && configuration.perceiver.isEnabled { parts.append("perceiver") }
+        if saved.objective.kind != .none && configuration.objective.kind != .none {
+            parts.append("epigone")
+        }
+        for part in parts {
+            try store.load(files, prefix: part) { name in
+                name.hasPrefix(part + ".") ? String(name.dropFirst(part.count + 1)) : nil
+            }
+        }
+        try self.init(configuration, parts: folders, store: store)
+        try store.checkComplete()
+    }
+
+    /// Writes the model as a folder: `config.json` and the aligner's weights, and beneath it every other part
+    /// as the Hugging Face or diffusers folder of its family. ``init(folder:replacing:dtype:device:seed:forInference:)``
+    /// loads it back.
+    public func save(to folder: String) throws {
+        let files = FileManager.default
+        try files.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        try encoder.encode(configuration).write(to: URL(fileURLWithPath: folder + "/config.json"))
+        let aligner = store.names
+            .filter { name in ["perceiver.", "projector.", "epigone."].contains { name.hasPrefix($0) } }
+            .compactMap { name in store[name].map { (name, $0) } }
+        try SafetensorsFile.write(
+            aligner, metadata: ["format": "pt"], to: folder + "/model.safetensors")
+
+        try saveFolder(
+            vision.configuration, part: "vision", of: store, to: folder + "/vision")
+        try saveFolder(
+            language.configuration, part: "language", of: store, to: folder + "/language")
+        for name in ["tokenizer.json", "tokenizer_config.json", "generation_config.json"] {
+            try copy(folders.language + "/" + name, to: folder + "/language/" + name)
+        }
+        if let reconstruction {
+            try saveFolder(
+                reconstruction.denoiser.configuration, part: "denoiser", of: store,
+                to: folder + "/denoiser")
+            try copyFolder(folders.latents, to: folder + "/latents")
+        }
+    }
+
+    private func copy(_ source: String, to destination: String) throws {
+        let files = FileManager.default
+        guard files.fileExists(atPath: source), source != destination else { return }
+        try? files.removeItem(atPath: destination)
+        try files.copyItem(atPath: source, toPath: destination)
+    }
+
+    private func copyFolder(_ source: String?, to destination: String) throws {
+        guard let source else { return }
+        try FileManager.default.createDirectory(
+            atPath: destination, withIntermediateDirectories: true)
+        for name in try FileManager.default.contentsOfDirectory(atPath: source).sorted() {
+            try copy(source + "/" + name, to: destination + "/" + name)
+        }
+    }
+}

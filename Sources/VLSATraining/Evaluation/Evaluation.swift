@@ -1,0 +1,246 @@
+import AnyRes
+import Corpus
+import Foundation
+import Prompting
+import Torch
+import VLSA
+
+/// What to evaluate on.
+public struct EvaluationOptions: Sendable {
+    /// LLaVA records; the list `kinds`, one entry per question, sorts the answers.
+    public var records: String
+    /// Root of the records' pictures.
+    public var images: String
+    /// Grey pictures instead of the real ones: what a model answers from the questions alone.
+    public var isBlind: Bool
+    /// Most tokens of an answer.
+    public var answerLimit: Int
+    /// Most records; nil for all.
+    public var recordLimit: Int?
+    /// Pictures answered about at once.
+    public var batch: Int
+    /// Euler steps of the reconstructions that PSNR is taken of; 0 leaves them out.
+    public var reconstructionSteps: Int
+    /// Seed of the reconstruction's times and noise.
+    public var seed: UInt64
+
+    public init(
+        records: String, images: String, isBlind: Bool = false, answerLimit: Int = 16,
+        recordLimit: Int? = nil, batch: Int = 8, reconstructionSteps: Int = 0, seed: UInt64 = 1
+    ) {
+        self.records = records
+        self.images = images
+        self.isBlind = isBlind
+        self.answerLimit = answerLimit
+        self.recordLimit = recordLimit
+        self.batch = batch
+        self.reconstructionSteps = reconstructionSteps
+        self.seed = seed
+    }
+}
+
+/// One question with what was expected and what was said.
+public struct EvaluatedAnswer: Codable, Sendable {
+    public let record: String
+    public let image: String
+    public let kind: String
+    public let question: String
+    public let expected: String
+    public let answer: String
+    public let isRight: Bool
+}
+
+/// Accuracy by question kind, and the reconstruction's error where the model has a denoiser.
+public struct EvaluationReport: Codable, Sendable {
+    public struct Score: Codable, Sendable {
+        public let right: Int
+        public let asked: Int
+        /// 0...1
+        public var accuracy: Double { asked == 0 ? 0 : Double(right) / Double(asked) }
+    }
+
+    public let model: String
+    public let records: String
+    public let isBlind: Bool
+    public let kinds: [String: Score]
+    public let answers: [EvaluatedAnswer]
+    /// Mean reconstruction loss over the pictures; nil without a denoiser.
+    public let reconstructionLoss: Double?
+    /// Mean PSNR, in dB, of pictures rebuilt from noise against the padded pictures; nil when not asked for.
+    public let reconstructionPSNR: Double?
+    public let seconds: Double
+
+    /// Mean of the kinds' accuracies, 0...1.
+    public var meanAccuracy: Double {
+        kinds.isEmpty ? 0 : kinds.values.map(\.accuracy).reduce(0, +) / Double(kinds.count)
+    }
+
+    public static func load(_ path: String) throws -> EvaluationReport {
+        try JSONDecoder().decode(
+            EvaluationReport.self, from: Data(contentsOf: URL(fileURLWithPath: path)))
+    }
+
+    public func write(to path: String) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        try encoder.encode(self).write(to: URL(fileURLWithPath: path), options: .atomic)
+    }
+
+    /// A table for a terminal: kind, right, asked, accuracy.
+    public var table: String {
+        var lines = ["kind            right   asked   accuracy"]
+        func line(_ name: String, _ right: String, _ asked: String, _ accuracy: Double) -> String {
+            name.padding(toLength: 14, withPad: " ", startingAt: 0)
+                + String(repeating: " ", count: max(0, 7 - right.count)) + right
+                + String(repeating: " ", count: max(0, 8 - asked.count)) + asked
+                + String(format: "%10.1f%%", accuracy * 100)
+        }
+        for (kind, score) in kinds.sorted(by: { $0.key < $1.key }) {
+            lines.append(line(kind, "\(score.right)", "\(score.asked)", score.accuracy))
+        }
+        lines.append(line("mean of kinds", "", "", meanAccuracy))
+        if let reconstructionLoss {
+            lines.append("reconstruction loss " + String(format: "%.4f", reconstructionLoss))
+        }
+        if let reconstructionPSNR {
+            lines.append("reconstruction PSNR " + String(format: "%.2f dB", reconstructionPSNR))
+        }
+        return lines.joined(separator: "\n")
+    }
+}
+
+/// Asks a model every question of some records, each on its own, and compares its greedy answers with theirs.
+public struct Evaluation {
+    let model: VLSAModel
+    let options: EvaluationOptions
+
+    public init(_ model: VLSAModel, options: EvaluationOptions) {
+        self.model = model
+        self.options = options
+    }
+
+    /// Two answers are the same when they agree without case, outer space and a final full stop.
+    public static func agrees(_ answer: String, with expected: String) -> Bool {
+        func plain(_ text: String) -> String {
+            var text = text.trimmingCharacters(in: .whitespacesAndNewlines).lowercased()
+            if text.hasSuffix(".") { text.removeLast() }
+            return text
+        }
+        return plain(answer) == plain(expected)
+    }
+
+    /// - Parameter progress: called with records done and in all.
+    public func run(name: String, progress: (Int, Int) -> Void = { _, _ in }) throws
+        -> EvaluationReport
+    {
+        let start = Date()
+        let file = try RecordFile(path: options.records)
+        let count = min(file.count, options.recordLimit ?? file.count)
+        let root = try PictureFolder(options.images)
+        let tiler = try Tiler(model.configuration.picture)
+        let reader = PictureReader()
+        let generator = Generator(seed: options.seed)
+        var answers: [EvaluatedAnswer] = []
+        var loss = 0.0
+        var errors: [Double] = []
+        var pictureCount = 0
+        var done = 0
+        while done < count {
+            var pictures: [TiledPicture] = []
+            var questions: [Question] = []
+            var truths: [(Record, String, String, String)] = []
+            for index in done..<min(count, done + options.batch) {
+                let record = try file.record(at: index)
+                guard record.images.count == 1 else {
+                    throw VLSAError.input(
+                        "\(record.id): evaluation asks about one picture a record, not "
+                            + "\(record.images.count)")
+                }
+                var picture = try tiler.tile(
+                    try reader.picture(path: try root.resolve(record.images[0])))
+                if options.isBlind { picture = picture.filled(with: 128) }
+                for (kind, question, answer) in record.questions {
+                    let turn = Turn(.user, "<image>\n" + question)
+                    questions.append(
+                        Question(prompt: try model.prompt(for: [turn]), pictures: [pictures.count]))
+                    truths.append((record, kind, question, answer))
+                }
+                pictures.append(picture)
+            }
+            let said = try model.answer(questions, about: pictures, limit: options.answerLimit)
+            for ((record, kind, question, expected), answer) in zip(truths, said) {
+                answers.append(
+                    EvaluatedAnswer(
+                        record: record.id, image: record.images[0], kind: kind, question: question,
+                        expected: expected, answer: answer,
+                        isRight: Evaluation.agrees(answer, with: expected)))
+            }
+            if let rebuilt = rebuild(pictures, generator: generator) {
+                loss += rebuilt.loss
+                errors += rebuilt.psnr
+                pictureCount += pictures.count
+            }
+            done = min(count, done + options.batch)
+            progress(done, count)
+        }
+        let kinds = Dictionary(grouping: answers, by: \.kind).mapValues { answers in
+            EvaluationReport.Score(
+                right: answers.count(where: \.isRight), asked: answers.count)
+        }
+        return EvaluationReport(
+            model: name, records: options.records, isBlind: options.isBlind, kinds: kinds,
+            answers: answers,
+            reconstructionLoss: pictureCount == 0 ? nil : loss / Double(pictureCount),
+            reconstructionPSNR: errors.isEmpty
+                ? nil : errors.reduce(0, +) / Double(errors.count),
+            seconds: Date().timeIntervalSince(start))
+    }
+
+    private func rebuild(_ pictures: [TiledPicture], generator: Generator)
+        -> (loss: Double, psnr: [Double])?
+    {
+        guard let reconstruction = model.reconstruction else { return nil }
+        return withoutGradients {
+            let seen = model.see(pictures)
+            guard let pooled = seen.pooled else { return nil }
+            let z = reconstruction.targets(of: pictures, device: model.store.device)
+            let loss = reconstruction.loss(
+                of: z, tokens: seen.tokens, pooled: pooled, generator: generator
+            ).item()
+            guard options.reconstructionSteps > 0 else { return (loss, []) }
+            let rebuilt = reconstruction.sample(
+                tokens: seen.tokens, pooled: pooled, steps: options.reconstructionSteps,
+                generator: generator
+            ).clamped(min: -1, max: 1)
+            let truth = reconstruction.latents.decode(z).clamped(min: -1, max: 1)
+            // Peak-to-peak is 2 in -1...1.
+            let errors = (rebuilt - truth).square().mean(axes: [1, 2, 3]).floats()
+            return (loss, errors.map { 10 * log10(4 / max(Double($0), 1e-12)) })
+        }
+    }
+}
+
+extension Record {
+    /// Its questions with kind and answer; the kind is `question` where the record names none.
+    var questions: [(kind: String, question: String, answer: String)] {
+        let kinds = strings("kinds")
+        var result: [(String, String, String)] = []
+        var question: String?
+        for turn in turns {
+            switch turn.role {
+            case .user:
+                question = turn.text.replacingOccurrences(of: "<image>", with: "")
+                    .trimmingCharacters(in: .whitespacesAndNewlines)
+            case .assistant:
+                if let asked = question {
+                    let index = result.count
+                    result.append(
+                        (index < kinds.count ? kinds[index] : "question", asked, turn.text))
+                }
+                question = nil
+            case .system: break
+            }
+        }
+        return result
+    }
+}

@@ -1,0 +1,204 @@
+import AnyRes
+import Corpus
+import Foundation
+import Prompting
+import Synchronization
+import Torch
+import TorchNN
+import VLSA
+
+/// Trains small stand-ins for the public checkpoints that the three stages assume, and saves each as the folder that
+/// its family has: `vision` (CLIP), `language` (Llama, with tokenizer) and `denoiser` (SD3).
+///
+/// A part whose folder is complete is left alone, so a run that was stopped goes on where it was.
+public struct FoundationRun {
+    let plan: FoundationPlan
+    let out: String
+    let style: ProgressStyle
+
+    public init(_ plan: FoundationPlan, out: String, progress: ProgressStyle = .automatic) {
+        self.plan = plan
+        self.out = out
+        style = progress
+    }
+
+    /// - Parameter report: a line about each part when it is done.
+    public func run(report: (String) -> Void) throws {
+        try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true)
+        try makeTokenizer(report)
+        try makeLanguage(report)
+        if !isDone("vision") || !isDone("denoiser") {
+            let pictures = try readPictures()
+            let vectors = try makeVision(pictures, report)
+            try makeDenoiser(pictures, vectors, report)
+        }
+    }
+
+    private func isDone(_ part: String) -> Bool {
+        FileManager.default.fileExists(atPath: out + "/" + part + "/config.json")
+    }
+
+    // MARK: Tokenizer and decoder
+
+    private var textRecords: String { plan.data.path + "/texts.json" }
+
+    private func conversations() throws -> [(id: String, turns: [Turn])] {
+        let file = try RecordFile(path: textRecords)
+        return try (0..<file.count).map { index in
+            let record = try file.record(at: index)
+            return (record.id, record.turns.map { Turn($0.from.role, $0.value) })
+        }
+    }
+
+    private func makeTokenizer(_ report: (String) -> Void) throws {
+        let folder = out + "/tokenizer"
+        guard !FileManager.default.fileExists(atPath: folder + "/tokenizer.json") else { return }
+        var texts = try conversations().flatMap { $0.turns.map(\.text) }
+        for name in ["train.json", "captions.json"] {
+            let path = plan.data.path + "/" + name
+            guard FileManager.default.fileExists(atPath: path) else { continue }
+            let file = try RecordFile(path: path)
+            for index in 0..<file.count { texts += try file.record(at: index).turns.map(\.value) }
+        }
+        let trained = try BPETrainer(vocabularySize: plan.vocabulary).train(texts)
+        try trained.write(to: folder)
+        report("tokenizer: \(try trained.tokenizer().vocabularySize) tokens")
+    }
+
+    private func makeLanguage(_ report: (String) -> Void) throws {
+        guard !isDone("language") else { return }
+        let folder = out + "/tokenizer"
+        let tokenizer = try Tokenizer(folder: folder)
+        let examples = try conversations().map { id, turns in
+            let prompt = try plan.chat.format.encode(
+                turns, tokenizer: tokenizer, system: plan.chat.system)
+            return TokenizedText(recordID: id, ids: prompt.ids, isAnswer: prompt.isSupervised)
+        }
+        let configuration = LanguageConfiguration(
+            vocabularySize: tokenizer.idLimit, width: plan.language.width,
+            hiddenWidth: plan.language.hiddenWidth, layerCount: plan.language.layers,
+            headCount: plan.language.heads, keyValueHeadCount: plan.language.keyValueHeads,
+            contextLength: 4096, startID: tokenizer.beginningID,
+            stopIDs: try plan.chat.format.stopIDs(for: tokenizer), padID: tokenizer.paddingID)
+        let model = try train(
+            "language", plan.language.training, parts: ["language"],
+            source: { _ in ArraySource(examples, seed: plan.seed) }
+        ) {
+            try DecoderText(configuration, tokenizerFolder: folder, seed: plan.seed)
+        }
+        try publish(model, "language")
+        report("language: \(count(model.store, "language")) parameters")
+    }
+
+    // MARK: Tower
+
+    private func readPictures() throws -> RegionPictures {
+        let limit = plan.pictures
+        let display = ProgressDisplay(title: "pictures", total: limit, unit: "pictures", style: style)
+        defer { display.finish() }
+        return try RegionPictures(
+            records: plan.data.path + "/train.json", images: plan.data.path + "/images",
+            tiler: Tiler(plan.picture), limit: limit
+        ) { display.update($0) }
+    }
+
+    /// The tower, and the words' vectors of its contrastive loss.
+    private func makeVision(_ pictures: RegionPictures, _ report: (String) -> Void) throws -> Tensor {
+        let side = plan.picture.tileWidth
+        guard side % plan.vision.patch == 0, plan.picture.tileHeight == side else {
+            throw FoundationError.plan(
+                "picture's tiles must be square and a multiple of vision.patch, \(plan.vision.patch)")
+        }
+        let configuration = CLIPVisionConfiguration(
+            width: plan.vision.width, hiddenWidth: plan.vision.hiddenWidth,
+            layerCount: plan.vision.layers, headCount: plan.vision.heads, imageSize: side,
+            patchSize: plan.vision.patch)
+        func views(_ seed: UInt64) -> ViewSource {
+            ViewSource(
+                pictures, seed: seed, side: side, patch: plan.vision.patch,
+                snapshotShare: plan.vision.snapshots)
+        }
+        let model = try train(
+            "vision", plan.vision.training, parts: ["vision", "contrast"],
+            source: { _ in views(plan.seed) }
+        ) {
+            try TowerContrast(
+                .clip(configuration), features: FeatureSelection(layer: -1), normalization: .clip,
+                words: pictures.words, width: plan.vision.sharedWidth, seed: plan.seed)
+        }
+        let accuracy = model.accuracy(views(plan.seed &+ 1).next(128))
+        try publish(model, "vision")
+        report(
+            "vision: \(count(model.store, "vision")) parameters, names "
+                + String(format: "%.0f%%", accuracy * 100) + " of the patches it learned on")
+        return model.wordVectors()
+    }
+
+    // MARK: Denoiser
+
+    private func makeDenoiser(
+        _ pictures: RegionPictures, _ vectors: Tensor, _ report: (String) -> Void
+    ) throws {
+        let store = ParameterStore(seed: plan.seed)
+        let codec = try CheckpointFolder(plan.latents.path).latentCodec(into: store, at: "latents")
+        let size = plan.denoiser.pictureSize
+        guard size % (codec.downscale * 2) == 0 else {
+            throw FoundationError.plan(
+                "denoiser.pictureSize \(size) must be a multiple of \(codec.downscale * 2)")
+        }
+        let configuration = MMDiTConfiguration(
+            sampleSize: size / codec.downscale, patchSize: 2, channels: codec.channels,
+            layerCount: plan.denoiser.layers, headWidth: plan.denoiser.headWidth,
+            headCount: plan.denoiser.heads, contextWidth: vectors.shape[1],
+            pooledWidth: vectors.shape[1], positionGrid: size / codec.downscale / 2)
+        let model = try train(
+            "denoiser", plan.denoiser.training, parts: ["denoiser"],
+            source: { ArraySource($0.examples, seed: plan.seed) }
+        ) {
+            try CaptionedLatents(
+                configuration, flow: RectifiedFlow(time: plan.denoiser.time, target: .velocity),
+                pictures: pictures, vectors: vectors, latents: codec, pictureSize: size,
+                patch: plan.vision.patch, seed: plan.seed)
+        }
+        try publish(model, "denoiser")
+        report("denoiser: \(count(model.store, "denoiser")) parameters")
+    }
+
+    // MARK: Common
+
+    private func train<Model: Trainable>(
+        _ name: String, _ training: FoundationPlan.TrainingPlan, parts: [String],
+        source: (Model) throws -> any ExampleSource<Model.Example>, model: () throws -> Model
+    ) throws -> Model {
+        let loop = training.loop(
+            name: "\(plan.name)-\(name)", part: parts, seed: plan.seed, threads: plan.threads ?? 0)
+        let run = try TrainingRun<Model>(
+            plan: loop, planText: "\(training)", folder: out + "/runs/" + name,
+            options: RunOptions(progress: style), model: { _ in try model() }, training: source)
+        let outcome = try run.train()
+        guard case .finished = outcome else { throw FoundationInterrupted(outcome: outcome.exitCode) }
+        return run.model
+    }
+
+    /// Saves under a temporary name, then puts the folder in place.
+    private func publish<Model: Trainable>(_ model: Model, _ name: String) throws {
+        let (temporary, final) = (out + "/.\(name).part", out + "/" + name)
+        let files = FileManager.default
+        if files.fileExists(atPath: temporary) { try files.removeItem(atPath: temporary) }
+        try model.save(to: temporary)
+        if files.fileExists(atPath: final) { try files.removeItem(atPath: final) }
+        try files.moveItem(atPath: temporary, toPath: final)
+    }
+
+    private func count(_ store: ParameterStore, _ part: String) -> Int {
+        store.names.filter { $0.hasPrefix(part + ".") }
+            .reduce(0) { $0 + (store[$1]?.count ?? 0) }
+    }
+}
+
+/// The user stopped a foundation; what was finished is kept.
+struct FoundationInterrupted: ExitCoded, CustomStringConvertible {
+    let outcome: Int32
+    var exitCode: Int32 { outcome }
+    var description: String { "interrupted; run the same command again to go on" }
+}

@@ -1,0 +1,278 @@
+import AnyRes
+import Codecs
+import Corpus
+import Foundation
+import Synchronization
+
+/// Something with a name at a place of a picture.
+struct CaptionedRegion: Sendable {
+    /// In pixels of the padded picture at tile scale.
+    let box: PictureRect
+    /// Words of its caption, as indices into ``RegionPictures/words``.
+    let words: [Int]
+    /// Whether the snapshot is too coarse to show it.
+    let isFine: Bool
+}
+
+/// A picture at tile scale with what is where in it.
+struct RegionPicture: Sendable {
+    let id: String
+    let tiled: TiledPicture
+    /// The padded picture that the tiles are cut from.
+    let whole: Pixels
+    /// Largest first, so that what lies on top comes last.
+    let regions: [CaptionedRegion]
+    /// The caption of the whole, as word indices.
+    let caption: [Int]
+}
+
+/// Pictures with region captions: what the foundation's tower and denoiser learn from.
+///
+/// Reads records with the fields `regions` (`[{"box": [x0, y0, x1, y1], "caption": "red circle", "fine": false}]`,
+/// pixels of the picture) and `caption`, as `vlsa synth` writes them.
+struct RegionPictures: Sendable {
+    let pictures: [RegionPicture]
+    /// All words of all captions, sorted. Word 0 is `background`: what no region covers.
+    let words: [String]
+
+    static let background = "background"
+
+    private struct Source: Sendable {
+        let id: String
+        let path: String
+        let caption: [String]
+        let regions: [(box: [Double], words: [String], isFine: Bool)]
+    }
+
+    /// - Parameters:
+    ///   - limit: most pictures.
+    ///   - progress: called with pictures read, from any thread.
+    init(
+        records path: String, images: String, tiler: Tiler, limit: Int,
+        progress: @Sendable (Int) -> Void
+    ) throws {
+        let file = try RecordFile(path: path)
+        let root = try PictureFolder(images)
+        let sources = try (0..<min(limit, file.count)).map {
+            try RegionPictures.source(of: file.record(at: $0), root: root)
+        }
+        let words =
+            [RegionPictures.background]
+            + Set(sources.flatMap { $0.caption + $0.regions.flatMap(\.words) })
+            .subtracting([RegionPictures.background]).sorted()
+        let index = Dictionary(uniqueKeysWithValues: words.enumerated().map { ($1, $0) })
+        self.words = words
+
+        let results = Mutex<[RegionPicture?]>(Array(repeating: nil, count: sources.count))
+        let failure = Mutex<(any Error)?>(nil)
+        let done = Mutex(0)
+        DispatchQueue.concurrentPerform(iterations: sources.count) { place in
+            guard failure.withLock({ $0 == nil }) else { return }
+            do {
+                let picture = try RegionPictures.load(sources[place], tiler: tiler, index: index)
+                results.withLock { $0[place] = picture }
+                progress(done.withLock { $0 += 1; return $0 })
+            } catch {
+                failure.withLock { $0 = error }
+            }
+        }
+        if let error = failure.withLock({ $0 }) { throw error }
+        pictures = results.withLock { $0.compactMap { $0 } }
+        guard !pictures.isEmpty else {
+            throw FoundationError.data("\(path) holds no record to learn from")
+        }
+    }
+
+    private static func source(of record: Record, root: PictureFolder) throws -> Source {
+        guard record.images.count == 1 else {
+            throw FoundationError.data("\(record.id) has \(record.images.count) pictures instead of 1")
+        }
+        guard case .array(let items)? = record.extra["regions"] else {
+            throw FoundationError.data("\(record.id) has no list \"regions\"")
+        }
+        let regions = try items.map { item -> (box: [Double], words: [String], isFine: Bool) in
+            guard case .object(let region) = item, case .array(let numbers)? = region["box"],
+                case .string(let caption)? = region["caption"], numbers.count == 4
+            else {
+                throw FoundationError.data(
+                    "\(record.id): a region is no {\"box\": [x0, y0, x1, y1], \"caption\": text}")
+            }
+            let box = try numbers.map { number -> Double in
+                guard let value = number.double else {
+                    throw FoundationError.data("\(record.id): a region's box holds no number")
+                }
+                return value
+            }
+            return (box, words(of: caption), region["fine"] == .bool(true))
+        }
+        var caption: [String] = []
+        if case .string(let text)? = record.extra["caption"] { caption = words(of: text) }
+        return Source(
+            id: record.id, path: try root.resolve(record.images[0]), caption: caption,
+            regions: regions)
+    }
+
+    /// Lower-case words of a caption; digits one by one, punctuation left out.
+    static func words(of caption: String) -> [String] {
+        var words: [String] = []
+        var word = ""
+        func end() {
+            if !word.isEmpty { words.append(word) }
+            word = ""
+        }
+        for character in caption.lowercased() {
+            if character.isNumber {
+                end()
+                words.append(String(character))
+            } else if character.isLetter {
+                word.append(character)
+            } else {
+                end()
+            }
+        }
+        end()
+        return words
+    }
+
+    private static func load(_ source: Source, tiler: Tiler, index: [String: Int]) throws
+        -> RegionPicture
+    {
+        let tiled = try tiler.tile(try PictureReader().picture(path: source.path))
+        let geometry = tiled.geometry
+        let scaleX = Double(geometry.scaled.width) / Double(geometry.original.width)
+        let scaleY = Double(geometry.scaled.height) / Double(geometry.original.height)
+        let regions = source.regions.map { region in
+            CaptionedRegion(
+                box: PictureRect(
+                    x: region.box[0] * scaleX + Double(geometry.offsetX),
+                    y: region.box[1] * scaleY + Double(geometry.offsetY),
+                    width: (region.box[2] - region.box[0]) * scaleX,
+                    height: (region.box[3] - region.box[1]) * scaleY),
+                words: region.words.compactMap { index[$0] }, isFine: region.isFine)
+        }
+        return RegionPicture(
+            id: source.id, tiled: tiled, whole: tiled.paddedPicture(),
+            regions: regions.sorted { $0.box.area > $1.box.area },
+            caption: source.caption.compactMap { index[$0] })
+    }
+}
+
+/// One view as the tower takes it, with the words of what each patch shows.
+struct PatchCaptions: TrainingExample {
+    let recordID: String
+    /// `[3, side, side]`
+    let pixels: [UInt8]
+    /// Words of each patch, row by row; the background word where no region covers the patch.
+    let words: [[Int]]
+
+    var tokenCount: Int { words.count }
+}
+
+extension RegionPicture {
+    /// The window of the padded picture whose upper left corner is `(x, y)`.
+    func window(x: Int, y: Int, side: Int, patch: Int) -> PatchCaptions {
+        PatchCaptions(
+            recordID: id, pixels: whole.cropped(x: x, y: y, width: side, height: side).planar(),
+            words: words(
+                x: Double(x), y: Double(y), scaleX: 1, scaleY: 1, perSide: side / patch,
+                patch: Double(patch), showsFine: true))
+    }
+
+    /// The snapshot, where fine regions are too small to be named.
+    func snapshotCaptions(side: Int, patch: Int) -> PatchCaptions {
+        PatchCaptions(
+            recordID: id, pixels: tiled.snapshot,
+            words: words(
+                x: 0, y: 0, scaleX: Double(side) / Double(whole.width),
+                scaleY: Double(side) / Double(whole.height), perSide: side / patch,
+                patch: Double(patch), showsFine: false))
+    }
+
+    /// A region names the patches whose centres it covers, or, when it is too small for any, the one it lies in.
+    private func words(
+        x: Double, y: Double, scaleX: Double, scaleY: Double, perSide: Int, patch: Double,
+        showsFine: Bool
+    ) -> [[Int]] {
+        var grid = [[Int]](repeating: [0], count: perSide * perSide)
+        for region in regions where showsFine || !region.isFine {
+            let left = (region.box.x - x) * scaleX / patch
+            let top = (region.box.y - y) * scaleY / patch
+            let right = left + region.box.width * scaleX / patch
+            let bottom = top + region.box.height * scaleY / patch
+            func centres(_ low: Double, _ high: Double) -> Range<Int>? {
+                let first = max(0, Int((low - 0.5).rounded(.up)))
+                let end = min(perSide, Int((high - 0.5).rounded(.down)) + 1)
+                return first < end ? first..<end : nil
+            }
+            if let columns = centres(left, right), let rows = centres(top, bottom) {
+                for row in rows { for column in columns { grid[row * perSide + column] = region.words } }
+            } else {
+                let (row, column) = (
+                    Int(((top + bottom) / 2).rounded(.down)), Int(((left + right) / 2).rounded(.down))
+                )
+                if (0..<perSide).contains(row), (0..<perSide).contains(column) {
+                    grid[row * perSide + column] = region.words
+                }
+            }
+        }
+        return grid
+    }
+}
+
+/// Windows around things worth naming and whole snapshots, drawn from a seed without end.
+final class ViewSource: ExampleSource {
+    typealias Example = PatchCaptions
+
+    private let data: RegionPictures
+    private let seed: UInt64
+    private let side: Int
+    private let patch: Int
+    private let snapshotShare: Double
+    private var index = 0
+
+    init(_ data: RegionPictures, seed: UInt64, side: Int, patch: Int, snapshotShare: Double) {
+        self.data = data
+        self.seed = seed
+        self.side = side
+        self.patch = patch
+        self.snapshotShare = snapshotShare
+    }
+
+    var count: Int { data.pictures.count }
+
+    func next(_ count: Int) -> [PatchCaptions] {
+        (0..<count).map { _ in
+            defer { index += 1 }
+            return view(index)
+        }
+    }
+
+    private func view(_ index: Int) -> PatchCaptions {
+        var random = SeededGenerator(seed: seed, "view", "\(index)")
+        let picture = random.element(of: data.pictures)
+        if random.unit() < snapshotShare {
+            return picture.snapshotCaptions(side: side, patch: patch)
+        }
+        let (width, height) = (picture.whole.width, picture.whole.height)
+        var x = random.below(width - side + 1)
+        var y = random.below(height - side + 1)
+        if random.unit() < 0.75, !picture.regions.isEmpty {
+            let fine = picture.regions.filter(\.isFine)
+            let centre = random.element(of: fine.isEmpty ? picture.regions : fine).box.centre
+            let reach = Double(side) * 0.86
+            let margin = Double(side) * 0.07
+            x = Int(centre.x - margin - random.unit() * reach)
+            y = Int(centre.y - margin - random.unit() * reach)
+        }
+        return picture.window(
+            x: min(max(x, 0), width - side), y: min(max(y, 0), height - side), side: side,
+            patch: patch)
+    }
+
+    func position() throws -> [UInt8] { Array("{\"index\":\(index)}".utf8) }
+
+    func seek(_ position: [UInt8]) throws {
+        struct Position: Decodable { let index: Int }
+        index = try JSONDecoder().decode(Position.self, from: Data(position)).index
+    }
+}
