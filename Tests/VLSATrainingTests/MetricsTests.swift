@@ -17,11 +17,12 @@ final class TemporaryFolder {
 
 @Suite struct MetricsTests {
     /// RFC 3720, B.4, and the check value of the CRC catalogue.
-    @Test(arguments: [
-        (Array("123456789".utf8), 0xe306_9283), ([UInt8](repeating: 0, count: 32), 0x8a91_36aa),
-        ([UInt8](repeating: 255, count: 32), 0x62a8_ab43), (Array(0..<32), 0x46dd_794e),
-        (Array((0..<32).reversed()), 0x113f_db5c), ([], 0),
-    ] as [([UInt8], UInt32)])
+    @Test(
+        arguments: [
+            (Array("123456789".utf8), 0xe306_9283), ([UInt8](repeating: 0, count: 32), 0x8a91_36aa),
+            ([UInt8](repeating: 255, count: 32), 0x62a8_ab43), (Array(0..<32), 0x46dd_794e),
+            (Array((0..<32).reversed()), 0x113f_db5c), ([], 0),
+        ] as [([UInt8], UInt32)])
     func checksumsMatchThePublishedVectors(bytes: [UInt8], expected: UInt32) {
         #expect(CRC32C.checksum(bytes) == expected)
         for cut in 0...bytes.count {
@@ -40,7 +41,7 @@ final class TemporaryFolder {
         #expect(record[12..<17].elementsEqual("hello".utf8))
         #expect(record[8..<12].elementsEqual(littleEndianBytes(CRC32C.masked(record[..<8]))))
         #expect(record[17...].elementsEqual(littleEndianBytes(CRC32C.masked(record[12..<17]))))
-        #expect(CRC32C.masked("123456789".utf8) == 0xc78ab0e5)
+        #expect(CRC32C.masked("123456789".utf8) == 0xc78a_b0e5)
     }
 
     @Test func messagesAreEncodedAsProtocolBuffers() {
@@ -69,10 +70,12 @@ final class TemporaryFolder {
             let start = rest.startIndex
             let length = rest.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
             let data = rest[(start + 12)..<(start + 12 + length)]
-            #expect(rest[(start + 8)..<(start + 12)].elementsEqual(
-                littleEndianBytes(CRC32C.masked(rest.prefix(8)))))
-            #expect(rest[(start + 12 + length)...].prefix(4).elementsEqual(
-                littleEndianBytes(CRC32C.masked(data))))
+            #expect(
+                rest[(start + 8)..<(start + 12)].elementsEqual(
+                    littleEndianBytes(CRC32C.masked(rest.prefix(8)))))
+            #expect(
+                rest[(start + 12 + length)...].prefix(4).elementsEqual(
+                    littleEndianBytes(CRC32C.masked(data))))
             records.append(Array(data))
             rest = rest.dropFirst(16 + length)
         }

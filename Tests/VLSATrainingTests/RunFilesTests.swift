@@ -21,7 +21,9 @@ private func fill(_ folder: String) throws {
     @Test func checkpointsComeBackAndOldOnesGo() throws {
         let folder = try TemporaryFolder()
         let store = CheckpointStore(folder: folder.path + "/checkpoints")
-        for (step, loss) in [(10, 3.0), (20, 1.0), (30, 2.0), (40, nil), (100, 2.5)] as [(Int, Double?)] {
+        for (step, loss) in [(10, 3.0), (20, 1.0), (30, 2.0), (40, nil), (100, 2.5)]
+            as [(Int, Double?)]
+        {
             try store.save(state(step, loss: loss), write: fill)
             store.prune(keep: 2, best: true)
         }
@@ -62,7 +64,8 @@ private func fill(_ folder: String) throws {
         try Data().write(to: URL(fileURLWithPath: store.path(step: 2) + "/state.json"))
         try store.save(state(2), write: fill)
         #expect(store.newest().state == state(2))
-        #expect(FileManager.default.fileExists(atPath: folder.path + "/damaged-step-2/manifest.json"))
+        #expect(
+            FileManager.default.fileExists(atPath: folder.path + "/damaged-step-2/manifest.json"))
     }
 
     @Test func aSaveThatFailsLeavesNothing() throws {
@@ -100,7 +103,8 @@ private func fill(_ folder: String) throws {
         let error = #expect(throws: RunError.self) {
             try AtomicFiles.write(Data(), to: folder.path + "/none/a.txt")
         }
-        #expect("\(error as Any)".contains("none/a.txt cannot be written: No such file or directory"))
+        #expect(
+            "\(error as Any)".contains("none/a.txt cannot be written: No such file or directory"))
     }
 
     @Test func aRunFolderBelongsToOneProcess() throws {
@@ -115,7 +119,9 @@ private func fill(_ folder: String) throws {
         lock = try RunLock(path: path)  // free again
     }
 
-    @Test(arguments: [(0.4, "0 s"), (59, "59 s"), (61, "1:01"), (7387, "2:03:07"), (.infinity, "?")])
+    @Test(arguments: [
+        (0.4, "0 s"), (59, "59 s"), (61, "1:01"), (7387, "2:03:07"), (.infinity, "?"),
+    ])
     func durationsAreShort(seconds: Double, text: String) {
         #expect(duration(seconds) == text)
     }

@@ -38,7 +38,8 @@ private func plan(_ text: String, _ overrides: [String] = []) throws -> Plan {
         #expect(plan.seed == .max)
         #expect(
             plan.model
-                == .parts(PartPaths(vision: PlanPath("/vision"), language: PlanPath("/abs/language"))))
+                == .parts(
+                    PartPaths(vision: PlanPath("/vision"), language: PlanPath("/abs/language"))))
         #expect(
             plan.data?.records == [
                 RecordSource(path: PlanPath("/stages/train.json")),
@@ -47,7 +48,7 @@ private func plan(_ text: String, _ overrides: [String] = []) throws -> Plan {
         #expect(plan.data?.validation == [RecordSource(path: PlanPath("/stages/held.json"))])
         #expect(plan.sections.picture?.tile == 112)
         #expect(plan.schedule == SchedulePlan(kind: .cosine, warmup: 0.03))
-        #expect(plan.steps(examples: 100) == 4)
+        #expect(plan.loop.steps(examples: 100) == 4)
     }
 
     @Test func theResolvedPlanReadsBackEqual() throws {
@@ -65,7 +66,8 @@ private func plan(_ text: String, _ overrides: [String] = []) throws -> Plan {
 
     @Test func aFolderMayStandForTheModel() throws {
         let text = example.replacingOccurrences(
-            of: "model:\n  vision: ../vision\n  language: /abs/language", with: "model: ../runs/a/model")
+            of: "model:\n  vision: ../vision\n  language: /abs/language",
+            with: "model: ../runs/a/model")
         #expect(try plan(text).model == .folder(PlanPath("/runs/a/model")))
     }
 

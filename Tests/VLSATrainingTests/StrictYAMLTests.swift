@@ -21,7 +21,8 @@ private struct Outer: Codable, Equatable {
 }
 
 private func decoded(_ text: String, _ overrides: [String] = []) throws -> Outer {
-    try StrictYAML(text: text, file: "a.yaml", folder: "/base/stages", overrides: overrides).decode()
+    try StrictYAML(text: text, file: "a.yaml", folder: "/base/stages", overrides: overrides)
+        .decode()
 }
 
 private func message(
@@ -63,17 +64,22 @@ private func message(
                 == "a.yaml:4:3: unknown key \"inner.cuont\"; did you mean \"count\"?")
         #expect(
             message("name: x\nlist:\n  - rate: 1\n  - {rate: 2, zebra: 3}\n")
-                == "a.yaml:4:15: unknown key \"list.1.zebra\"; the keys here are count, flags, rate")
+                == "a.yaml:4:15: unknown key \"list.1.zebra\"; the keys here are count, flags, rate"
+        )
     }
 
     @Test func aMissingKeyPointsAtItsMisspelling() {
         #expect(
-            message("nmae: x\n") == "a.yaml:1:1: the key \"name\" is missing; is \"nmae\" a misspelling of it?")
+            message("nmae: x\n")
+                == "a.yaml:1:1: the key \"name\" is missing; is \"nmae\" a misspelling of it?")
         #expect(message("inner: {rate: 1}\n") == "a.yaml:1:1: the key \"name\" is missing")
     }
 
     @Test(arguments: [
-        ("name: x\ninner: {rate: fast}", "a.yaml:2:15: \"inner.rate\" must be a number, but it is fast"),
+        (
+            "name: x\ninner: {rate: fast}",
+            "a.yaml:2:15: \"inner.rate\" must be a number, but it is fast"
+        ),
         (
             "name: x\ninner: {rate: 1, count: 1.5}",
             "a.yaml:2:25: \"inner.count\" must be a whole number, but it is 1.5"
@@ -92,10 +98,19 @@ private func message(
         ),
         ("name: [x]", "a.yaml:1:7: \"name\" must be a text, but it is a list"),
         ("name:", "a.yaml:1:6: \"name\" must be a text, but it is empty"),
-        ("name: x\ninner: 3", "a.yaml:2:8: \"inner\" must be a mapping of keys to values, but it is 3"),
+        (
+            "name: x\ninner: 3",
+            "a.yaml:2:8: \"inner\" must be a mapping of keys to values, but it is 3"
+        ),
         ("name: x\nlist: 3", "a.yaml:2:7: \"list\" must be a list, but it is 3"),
-        ("name: x\ninner: {rate: 1e999}", "a.yaml:2:15: \"inner.rate\" must be a finite number, but it is 1e999"),
-        ("name: x\ninner: {rate: .nan}", "a.yaml:2:15: \"inner.rate\" must be a number, but it is .nan"),
+        (
+            "name: x\ninner: {rate: 1e999}",
+            "a.yaml:2:15: \"inner.rate\" must be a finite number, but it is 1e999"
+        ),
+        (
+            "name: x\ninner: {rate: .nan}",
+            "a.yaml:2:15: \"inner.rate\" must be a number, but it is .nan"
+        ),
         (
             "name: x\nshape: cirle",
             "a.yaml:2:8: \"shape\": \"cirle\" is none of circle, square; did you mean \"circle\"?"
@@ -110,7 +125,8 @@ private func message(
         let value = try decoded(
             "name: x\ninner: {rate: 1}\nlist: [{rate: 1}, {rate: 2}]\n",
             [
-                "inner.rate=1e-4", "list.1.count=9", "shape=circle", "table.a=3", "inner.flags=[true]",
+                "inner.rate=1e-4", "list.1.count=9", "shape=circle", "table.a=3",
+                "inner.flags=[true]",
                 "path=sub/file",
             ])
         #expect(value.inner == Inner(rate: 1e-4, flags: [true]))
@@ -138,7 +154,8 @@ private func message(
     @Test func hostileDocumentsAreRefusedQuickly() {
         var bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n"
         for i in 1...9 {
-            bomb += "a\(i): &a\(i) [\(repeatElement("*a\(i - 1)", count: 10).joined(separator: ","))]\n"
+            bomb +=
+                "a\(i): &a\(i) [\(repeatElement("*a\(i - 1)", count: 10).joined(separator: ","))]\n"
         }
         let clock = ContinuousClock()
         let time = clock.measure {
@@ -149,10 +166,14 @@ private func message(
             #expect(message("name: !!binary aGk=\n").contains("tags"))
             #expect(message("name: a\nname: b\n").contains("the key \"name\" is there twice"))
             #expect(message("name: a\n---\nname: b\n").contains("another document"))
-            #expect(message("name: [" + String(repeating: "[", count: 1_000_000)).contains("a.yaml"))
             #expect(
-                message("name: " + String(repeating: "[", count: 100) + String(repeating: "]", count: 100))
-                    .contains("nested too deeply"))
+                message("name: [" + String(repeating: "[", count: 1_000_000)).contains("a.yaml"))
+            #expect(
+                message(
+                    "name: " + String(repeating: "[", count: 100)
+                        + String(repeating: "]", count: 100)
+                )
+                .contains("nested too deeply"))
             #expect(
                 message("list: [" + String(repeating: "1,", count: 30_000) + "1]")
                     .contains("too many values"))
@@ -171,16 +192,20 @@ private func message(
         defer { try? FileManager.default.removeItem(atPath: folder) }
         try Data([0xff, 0xfe, 0]).write(to: URL(fileURLWithPath: folder + "/bad.yaml"))
         for (path, reason) in [
-            ("/missing.yaml", "no such file"), ("/bad.yaml", "is not UTF-8 text"), ("", "is a folder"),
+            ("/missing.yaml", "no such file"), ("/bad.yaml", "is not UTF-8 text"),
+            ("", "is a folder"),
         ] {
-            let error = #expect(throws: StrictYAMLError.self) { try StrictYAML(path: folder + path) }
+            let error = #expect(throws: StrictYAMLError.self) {
+                try StrictYAML(path: folder + path)
+            }
             #expect(error.map { "\($0)" } == "\(folder)\(path): \(reason)")
             #expect(error?.exitCode == 64)
         }
     }
 
     @Test(arguments: [
-        ("rat", ["rate", "rates", "decay"], "rate"), ("perciever", ["perceiver", "vision"], "perceiver"),
+        ("rat", ["rate", "rates", "decay"], "rate"),
+        ("perciever", ["perceiver", "vision"], "perceiver"),
         ("Optimizer", ["optimizer"], "optimizer"),
     ])
     func nearestNameFindsTheWordThatWasMeant(name: String, among: [String], expected: String) {

@@ -15,11 +15,13 @@ public struct CRC32C: Sendable {
             // Eight bytes at a time: one table for each byte's distance from the end of the word.
             while index + 8 <= bytes.count {
                 let word =
-                    UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+                    UInt64(
+                        littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
                     ^ UInt64(crc)
                 crc = 0
                 for byte in 0..<8 {
-                    crc ^= table[(7 - byte) << 8 | Int(truncatingIfNeeded: word >> (8 * byte)) & 0xff]
+                    crc ^=
+                        table[(7 - byte) << 8 | Int(truncatingIfNeeded: word >> (8 * byte)) & 0xff]
                 }
                 index += 8
             }

@@ -14,7 +14,9 @@ public final class EventFile {
     /// - Parameter step: the step a run resumes at; TensorBoard then drops what earlier files say of this and
     ///   later steps. 0 for a new run.
     public init(folder: String, resumingAt step: Int = 0, time: Date = Date()) throws {
-        let host = ProcessInfo.processInfo.hostName.filter { $0.isLetter || $0.isNumber || $0 == "-" }
+        let host = ProcessInfo.processInfo.hostName.filter {
+            $0.isLetter || $0.isNumber || $0 == "-"
+        }
         let stem = "\(folder)/events.out.tfevents.\(Int(time.timeIntervalSince1970)).\(host)"
         var name = "\(stem).\(getpid())"
         var attempt = 0
@@ -41,7 +43,9 @@ public final class EventFile {
     }
 
     /// Adds one value for each tag.
-    public func add(_ scalars: [(tag: String, value: Double)], step: Int, time: Date = Date()) throws {
+    public func add(_ scalars: [(tag: String, value: Double)], step: Int, time: Date = Date())
+        throws
+    {
         var summary = ProtobufMessage()
         for (tag, value) in scalars {
             var entry = ProtobufMessage()

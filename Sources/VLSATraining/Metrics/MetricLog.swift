@@ -31,7 +31,8 @@ public final class MetricLog {
         while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
             let line = rest[...end]
             rest = rest[(end + 1)...]
-            guard let entry = try? JSONDecoder().decode(Line.self, from: line), entry.step <= step else {
+            guard let entry = try? JSONDecoder().decode(Line.self, from: line), entry.step <= step
+            else {
                 continue
             }
             kept += line

@@ -40,7 +40,8 @@ public struct RecordSource: Codable, Equatable, Sendable {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         path = try values.decode(PlanPath.self, forKey: .path)
         share = try values.decodeIfPresent(Double.self, forKey: .share) ?? 1
-        try refuse(!(share > 0 && share <= 1), "must be more than 0 and at most 1", CodingKeys.share)
+        try refuse(
+            !(share > 0 && share <= 1), "must be more than 0 and at most 1", CodingKeys.share)
     }
 }
 
@@ -63,7 +64,8 @@ public struct AugmentPlan: Codable, Equatable, Sendable {
         probability = try values.decodeIfPresent(Double.self, forKey: .probability) ?? 1
         tasks = try values.decodeIfPresent([String: Double].self, forKey: .tasks) ?? [:]
         seed = try values.decodeIfPresent(UInt64.self, forKey: .seed)
-        try refuse(!(0...1).contains(probability), "must lie between 0 and 1", CodingKeys.probability)
+        try refuse(
+            !(0...1).contains(probability), "must lie between 0 and 1", CodingKeys.probability)
         try refuse(tasks.values.contains { $0 < 0 }, "has a negative weight", CodingKeys.tasks)
     }
 

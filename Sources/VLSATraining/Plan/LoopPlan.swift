@@ -1,3 +1,29 @@
+/// What the loop itself needs of a stage plan.
+public struct LoopPlan: Equatable, Sendable {
+    public var name: String
+    public var seed: UInt64
+    /// Threads of the tensor engine; 0 stands for every core.
+    public var threads: Int
+    /// Parts that learn, as prefixes of parameter names.
+    public var train: [String]
+    public var optimizer: OptimizerPlan
+    public var schedule: SchedulePlan
+    public var batch: BatchPlan
+    public var length: StageLength
+    public var validate: ValidatePlan
+    public var checkpoint: CheckpointPlan
+    public var log: LogPlan
+
+    /// Number of optimizer steps for a data set of `examples`.
+    public func steps(examples: Int) -> Int {
+        switch length {
+        case .steps(let steps): steps
+        case .epochs(let epochs):
+            max(1, Int((epochs * Double(examples) / Double(batch.samples)).rounded(.up)))
+        }
+    }
+}
+
 /// AdamW and clipping (`optimizer:`).
 public struct OptimizerPlan: Equatable, Sendable {
     /// Learning rate of every part that `rates` does not name.

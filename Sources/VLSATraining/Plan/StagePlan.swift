@@ -65,13 +65,12 @@ public struct StagePlan<Sections: Codable & Equatable & Sendable>: Equatable, Se
         }
     }
 
-    /// Number of optimizer steps for a data set of `examples`.
-    public func steps(examples: Int) -> Int {
-        switch length {
-        case .steps(let steps): steps
-        case .epochs(let epochs):
-            max(1, Int((epochs * Double(examples) / Double(batch.samples)).rounded(.up)))
-        }
+    /// What the loop needs of the plan.
+    public var loop: LoopPlan {
+        LoopPlan(
+            name: name, seed: seed, threads: threads, train: train, optimizer: optimizer,
+            schedule: schedule, batch: batch, length: length, validate: validate,
+            checkpoint: checkpoint, log: log)
     }
 }
 
@@ -120,7 +119,8 @@ extension StagePlan: Codable {
         sections = try Sections(from: decoder)
         train = try values.decode([String].self, forKey: .train)
         optimizer = try values.decode(OptimizerPlan.self, forKey: .optimizer)
-        schedule = try values.decodeIfPresent(SchedulePlan.self, forKey: .schedule) ?? SchedulePlan()
+        schedule =
+            try values.decodeIfPresent(SchedulePlan.self, forKey: .schedule) ?? SchedulePlan()
         batch = try values.decode(BatchPlan.self, forKey: .batch)
         let steps = try values.decodeIfPresent(Int.self, forKey: .steps)
         let epochs = try values.decodeIfPresent(Double.self, forKey: .epochs)
@@ -129,9 +129,11 @@ extension StagePlan: Codable {
         case (nil, let epochs?): length = .epochs(epochs)
         case (nil, nil): throw PlanValueError("how long? write steps: or epochs:")
         case (_?, _?):
-            throw PlanValueError("stands beside steps; write one of the two", key: CodingKeys.epochs)
+            throw PlanValueError(
+                "stands beside steps; write one of the two", key: CodingKeys.epochs)
         }
-        validate = try values.decodeIfPresent(ValidatePlan.self, forKey: .validate) ?? ValidatePlan()
+        validate =
+            try values.decodeIfPresent(ValidatePlan.self, forKey: .validate) ?? ValidatePlan()
         checkpoint =
             try values.decodeIfPresent(CheckpointPlan.self, forKey: .checkpoint) ?? CheckpointPlan()
         log = try values.decodeIfPresent(LogPlan.self, forKey: .log) ?? LogPlan()

@@ -59,16 +59,40 @@ public enum AtomicFiles {
         }
     }
 
+    /// Puts the files beneath `source` into the existing folder `target`: large ones as second names of the
+    /// same data, where the file system can, small ones as copies that may be edited alone.
+    static func duplicate(_ source: String, into target: String) throws {
+        let manager = FileManager.default
+        for name in try files(beneath: source) {
+            let (from, to) = (source + "/" + name, target + "/" + name)
+            do {
+                try manager.createDirectory(
+                    atPath: PlanPath.folder(of: to), withIntermediateDirectories: true)
+                let size = try manager.attributesOfItem(atPath: from)[.size] as? Int ?? 0
+                if size >= 1 << 20, link(from, to) == 0 { continue }
+                try manager.copyItem(atPath: from, toPath: to)
+            } catch {
+                throw RunError.cannotWrite(path: to, reason: reason(of: error))
+            }
+        }
+    }
+
     /// Regular files beneath `folder`, as sorted relative paths.
     public static func files(beneath folder: String) throws -> [String] {
         var found: [String] = []
         func visit(_ relative: String) throws {
-            for name in try FileManager.default.contentsOfDirectory(atPath: folder + relative).sorted() {
+            for name in try FileManager.default.contentsOfDirectory(atPath: folder + relative)
+                .sorted()
+            {
                 let path = relative + "/" + name
                 var isFolder: ObjCBool = false
                 let exists = FileManager.default.fileExists(
                     atPath: folder + path, isDirectory: &isFolder)
-                if exists, isFolder.boolValue { try visit(path) } else { found.append(String(path.dropFirst())) }
+                if exists, isFolder.boolValue {
+                    try visit(path)
+                } else {
+                    found.append(String(path.dropFirst()))
+                }
             }
         }
         do {

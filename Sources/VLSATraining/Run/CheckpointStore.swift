@@ -82,7 +82,9 @@ public struct CheckpointStore: Sendable {
             guard bytes == file.bytes else {
                 throw damaged("\(file.name) has \(bytes) bytes, \(file.bytes) were saved")
             }
-            guard crc == file.crc32c else { throw damaged("\(file.name) has changed since it was saved") }
+            guard crc == file.crc32c else {
+                throw damaged("\(file.name) has changed since it was saved")
+            }
         }
         guard manifest.files.contains(where: { $0.name == "state.json" }),
             let state = FileManager.default.contents(atPath: path + "/state.json")
@@ -111,7 +113,9 @@ public struct CheckpointStore: Sendable {
         var doomed = Set(steps().dropFirst(keep))
         if best {
             let losses = steps().compactMap { step -> (Int, Double)? in
-                guard let data = FileManager.default.contents(atPath: path(step: step) + "/state.json"),
+                guard
+                    let data = FileManager.default.contents(
+                        atPath: path(step: step) + "/state.json"),
                     let loss = try? JSONDecoder().decode(RunState.self, from: data).validationLoss
                 else { return nil }
                 return (step, loss)

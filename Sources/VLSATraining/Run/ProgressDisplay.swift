@@ -61,7 +61,9 @@ public final class ProgressDisplay: Sendable {
             if state.recent.isEmpty { state.recent.append((started, first)) }
             state.recent.append((time, done))
             if state.recent.count > 64 { state.recent.removeFirst() }
-            guard !isSilent, forced || time - state.lastShown >= (isBar ? 0.1 : 2) else { return nil }
+            guard !isSilent, forced || time - state.lastShown >= (isBar ? 0.1 : 2) else {
+                return nil
+            }
             state.lastShown = time
             state.drawn = isBar
             return text(done, notes: notes, recent: state.recent)
@@ -128,7 +130,9 @@ public final class ProgressDisplay: Sendable {
 
     private static func columns() -> Int {
         var size = winsize()
-        guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 20 else { return 100 }
+        guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 20 else {
+            return 100
+        }
         return Int(size.ws_col)
     }
 

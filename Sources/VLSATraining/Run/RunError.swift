@@ -14,16 +14,23 @@ public enum RunError: ExitCoded, CustomStringConvertible {
     case trainsNothing(prefix: String, nearest: String?, parts: [String])
     /// A checkpoint that is not what was saved.
     case damaged(checkpoint: String, reason: String)
+    /// A checkpoint could not be saved; the earlier ones are untouched.
+    case checkpointFailed(step: Int, reason: String, last: String)
     /// A file or folder cannot be written.
     case cannotWrite(path: String, reason: String)
     /// A file or folder cannot be read.
     case cannotRead(path: String, reason: String)
     /// A loss is NaN or infinite; the weights were not changed.
-    case lossNotFinite(loss: String, value: Double, step: Int, records: [String], checkpoint: String?)
+    case lossNotFinite(
+        loss: String, value: Double, step: Int, records: [String], checkpoint: String?)
     /// A gradient is NaN or infinite; the weights were not changed.
     case gradientNotFinite(norm: Double, step: Int, records: [String], checkpoint: String?)
     /// No sample of a step has anything to learn from.
     case nothingSupervised(step: Int, records: [String])
+    /// A source has nothing to learn from.
+    case noExamples
+    /// A saved position in the data that does not belong to the source.
+    case foreignPosition(text: String)
     /// A model counted its losses' units otherwise than it had said beforehand.
     case countsDiffer(loss: String, expected: Int, found: Int, records: [String])
 
@@ -37,7 +44,8 @@ public enum RunError: ExitCoded, CustomStringConvertible {
     public var description: String {
         switch self {
         case .inUse(let folder, let holder):
-            return "\(folder) is in use by a live run (\(holder)); stop that one or choose another folder"
+            return
+                "\(folder) is in use by a live run (\(holder)); stop that one or choose another folder"
         case .alreadyThere(let folder):
             return "\(folder) holds a run already; resume it with --resume or choose another folder"
         case .nothingToResume(let folder, let problems):
@@ -51,19 +59,28 @@ public enum RunError: ExitCoded, CustomStringConvertible {
                 + (nearest.map { "; did you mean \"\($0)\"?" }
                     ?? "; the parts are \(parts.joined(separator: ", "))")
         case .damaged(let checkpoint, let reason): return "\(checkpoint) is damaged: \(reason)"
+        case .checkpointFailed(let step, let reason, let last):
+            return "the checkpoint of step \(step) was not saved (\(last)): \(reason)"
         case .cannotWrite(let path, let reason): return "\(path) cannot be written: \(reason)"
         case .cannotRead(let path, let reason): return "\(path) cannot be read: \(reason)"
         case .lossNotFinite(let loss, let value, let step, let records, let checkpoint):
-            return "the \(loss) loss is \(value) at step \(step), before the weights were changed"
+            return
+                "the \(loss) loss is \(value.isNaN ? "nan" : "\(value)") at step \(step), before the weights were changed"
                 + RunError.trace(records, checkpoint)
         case .gradientNotFinite(let norm, let step, let records, let checkpoint):
-            return "the gradient's norm is \(norm) at step \(step), before the weights were changed"
+            return
+                "the gradient's norm is \(norm.isNaN ? "nan" : "\(norm)") at step \(step), before the weights were changed"
                 + RunError.trace(records, checkpoint)
         case .nothingSupervised(let step, let records):
-            return "no token is supervised in the batch of step \(step): check the chat format and the "
+            return
+                "no token is supervised in the batch of step \(step): check the chat format and the "
                 + "length limit\n  records: \(RunError.listed(records))"
+        case .noExamples: return "there is no example to train on"
+        case .foreignPosition(let text):
+            return "the saved position in the data does not fit the data: \(text)"
         case .countsDiffer(let loss, let expected, let found, let records):
-            return "the \(loss) loss was summed over \(found) units where \(expected) were announced"
+            return
+                "the \(loss) loss was summed over \(found) units where \(expected) were announced"
                 + "\n  records: \(RunError.listed(records))"
         }
     }

@@ -8,7 +8,8 @@ public final class RunLock {
     ///
     /// - Throws: ``RunError/inUse(folder:holder:)`` while a live process holds it.
     public init(path: String) throws {
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        // Not the property yet: an initializer that throws with all properties set runs `deinit`, too.
+        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else {
             throw RunError.cannotWrite(path: path, reason: String(cString: strerror(errno)))
         }
@@ -27,6 +28,7 @@ public final class RunLock {
                 holder: holder.isEmpty ? "process unknown" : holder)
         }
         let note = Array("process \(getpid()) on \(ProcessInfo.processInfo.hostName)\n".utf8)
+        self.descriptor = descriptor
         ftruncate(descriptor, 0)
         _ = pwrite(descriptor, note, note.count, 0)
     }

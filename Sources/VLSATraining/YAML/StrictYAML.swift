@@ -24,7 +24,8 @@ public struct StrictYAML {
         } catch {
             var isFolder: ObjCBool = false
             let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-            let reason = isFolder.boolValue ? "is a folder" : exists ? "cannot be read" : "no such file"
+            let reason =
+                isFolder.boolValue ? "is a folder" : exists ? "cannot be read" : "no such file"
             throw .unreadable(file: path, reason: reason)
         }
         guard let text = String(validating: data, as: UTF8.self) else {
@@ -91,7 +92,9 @@ extension YAMLNode {
                         nearest: nearestName(to: entry.key, among: askedKeys),
                         known: askedKeys.sorted())
                 }
-                if let error = entry.value.firstUnknownKey(path: path + [entry.key]) { return error }
+                if let error = entry.value.firstUnknownKey(path: path + [entry.key]) {
+                    return error
+                }
             }
             return nil
         }

@@ -43,7 +43,9 @@ public enum StrictYAMLError: ExitCoded, Equatable, CustomStringConvertible {
         case .unreadable(let file, let reason): return "\(file): \(reason)"
         case .malformed(let place, let reason): return "\(place): \(reason)"
         case .unknownKey(let place, let key, let nearest, let known):
-            if let nearest { return "\(place): unknown key \"\(key)\"; did you mean \"\(nearest)\"?" }
+            if let nearest {
+                return "\(place): unknown key \"\(key)\"; did you mean \"\(nearest)\"?"
+            }
             return "\(place): unknown key \"\(key)\"; the keys here are "
                 + known.joined(separator: ", ")
         case .missingKey(let place, let key, let misspelling):

@@ -2,7 +2,9 @@
 struct YAMLSession {
     let folder: String
 
-    func decode<T: Decodable>(_ type: T.Type, from node: YAMLNode, path: [any CodingKey]) throws -> T {
+    func decode<T: Decodable>(_ type: T.Type, from node: YAMLNode, path: [any CodingKey]) throws
+        -> T
+    {
         if type == PlanPath.self {
             let text: String = try string(node, path)
             guard !text.isEmpty else { throw badValue(node, path, "is an empty path") }

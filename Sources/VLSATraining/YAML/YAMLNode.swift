@@ -110,7 +110,9 @@ extension YAMLNode {
         case .scalar(let scalar):
             let isPlain = scalar.style == .plain || scalar.style == .any
             // Yams itself marks quoted scalars as texts.
-            guard hasNoTag(scalar.tag) || (!isPlain && scalar.tag.description == Tag.Name.str.rawValue)
+            guard
+                hasNoTag(scalar.tag)
+                    || (!isPlain && scalar.tag.description == Tag.Name.str.rawValue)
             else { throw tagged(here) }
             return YAMLNode(.scalar(scalar.string, isPlain: isPlain), place: here)
         case .sequence(let sequence):
@@ -200,12 +202,14 @@ extension YAMLNode {
     /// Replaces, or adds, the value that an override `a.b=c` names; list elements go by number.
     func apply(override text: String, budget: YAMLBudget = YAMLBudget()) throws(StrictYAMLError) {
         guard let equals = text.firstIndex(of: "=") else {
-            throw .badOverride(text: text, reason: "write key=value, for example optimizer.rate=1e-4")
+            throw .badOverride(
+                text: text, reason: "write key=value, for example optimizer.rate=1e-4")
         }
         let segments = text[..<equals].split(separator: ".", omittingEmptySubsequences: false)
             .map { $0.trimmingCharacters(in: .whitespaces) }
         guard !segments.contains("") else {
-            throw .badOverride(text: text, reason: "write key=value, for example optimizer.rate=1e-4")
+            throw .badOverride(
+                text: text, reason: "write key=value, for example optimizer.rate=1e-4")
         }
         let value: YAMLNode
         let written = String(text[text.index(after: equals)...])
@@ -252,7 +256,8 @@ extension YAMLNode {
             }
         case .scalar:
             throw .badOverride(
-                text: text, reason: "there is no \"\(segment)\" in \(kind), which is a single value")
+                text: text, reason: "there is no \"\(segment)\" in \(kind), which is a single value"
+            )
         }
     }
 }

@@ -1,0 +1,52 @@
+import Torch
+import TorchNN
+
+/// One thing to learn from, as far as the loop needs to know it.
+public protocol TrainingExample {
+    /// Name of the record, for messages.
+    var recordID: String { get }
+    /// Tokens of text, for the speed that is shown.
+    var tokenCount: Int { get }
+}
+
+/// One loss of some examples, as a sum over `count` units (tokens, pictures, …).
+public struct LossTerm {
+    /// Its name in metrics, such as `text`.
+    public let name: String
+    /// The sum, a float32 scalar with its graph; nil when there was nothing to sum.
+    public let sum: Tensor?
+    public let count: Int
+
+    public init(_ name: String, sum: Tensor?, count: Int) {
+        self.name = name
+        self.sum = sum
+        self.count = count
+    }
+}
+
+/// A model as ``TrainingRun`` trains it.
+public protocol Trainable<Example>: AnyObject {
+    associatedtype Example: TrainingExample
+
+    /// All parameters by name; the run chooses which of them learn.
+    var store: ParameterStore { get }
+
+    /// Units that ``losses(_:generator:)`` will sum each loss over.
+    ///
+    /// They are asked for before the forward pass, so that every micro-batch can be divided by the whole
+    /// step's count and k micro-batches give the gradient of one batch. They must not depend on chance.
+    func counts(_ examples: [Example]) throws -> [String: Int]
+
+    /// The losses of some examples, as sums.
+    func losses(_ examples: [Example], generator: Generator) throws -> [LossTerm]
+
+    /// Weight of a loss in the total at a step; 1 unless the model says otherwise.
+    func weight(of loss: String, step: Int) -> Double
+
+    /// Writes the whole model as a folder from which it can be loaded again.
+    func save(to folder: String) throws
+}
+
+extension Trainable {
+    public func weight(of loss: String, step: Int) -> Double { 1 }
+}

@@ -1,0 +1,87 @@
+import Foundation
+import Torch
+import TorchNN
+
+/// What a run trains: the choice, its groups, and the table that is printed.
+enum TrainableTable {
+    /// Trains exactly the parameters under `prefixes`.
+    ///
+    /// - Throws: ``RunError/trainsNothing(prefix:nearest:parts:)`` for a prefix that names none.
+    static func train(_ prefixes: [String], in store: ParameterStore) throws {
+        guard let wrong = store.train(prefixes).first else { return }
+        let parts = Set(store.names.map { String($0.prefix { $0 != "." }) }).sorted()
+        let depth = wrong.split(separator: ".").count
+        let candidates = store.names.map {
+            $0.split(separator: ".").prefix(depth).joined(separator: ".")
+        }
+        throw RunError.trainsNothing(
+            prefix: wrong, nearest: VLSATraining.nearestName(to: wrong, among: candidates),
+            parts: parts)
+    }
+
+    /// The trained parameters, one group for each part, rate and decay.
+    static func groups(_ plan: LoopPlan, of store: ParameterStore) -> [ParameterGroup] {
+        struct Key: Hashable {
+            let part: String
+            let rate: Double
+            let decay: Double
+        }
+        var order: [Key] = []
+        var members: [Key: [(name: String, tensor: Tensor)]] = [:]
+        for (name, tensor) in store.trainable {
+            let part =
+                plan.train.filter { isPrefix($0, of: name) }.max { $0.count < $1.count } ?? name
+            let key = Key(
+                part: part, rate: plan.optimizer.rate(of: name),
+                decay: plan.optimizer.decay(of: name, rank: tensor.rank))
+            if members[key] == nil { order.append(key) }
+            members[key, default: []].append((name, tensor))
+        }
+        return order.map { key in
+            ParameterGroup(
+                name: key.part, parameters: members[key] ?? [], rate: key.rate, decay: key.decay)
+        }
+    }
+
+    /// Part, tensors, parameters, rate and decay of each group, then what is frozen.
+    static func text(_ optimizer: AdamW, store: ParameterStore) -> String {
+        var rows = [["part", "tensors", "parameters", "rate", "decay"]]
+        for group in optimizer.groups {
+            let count = group.parameters.reduce(0) { $0 + $1.tensor.count }
+            rows.append([
+                group.name, "\(group.parameters.count)", grouped(count), "\(group.rate)",
+                "\(group.decay)",
+            ])
+        }
+        let trained = store.trainable
+        let total = trained.reduce(0) { $0 + $1.tensor.count }
+        rows.append(["trained", "\(trained.count)", grouped(total), "", ""])
+        var frozen: [String: (tensors: Int, count: Int)] = [:]
+        for (name, tensor) in store.tensors() where !tensor.requiresGradient {
+            frozen[String(name.prefix { $0 != "." }), default: (0, 0)].tensors += 1
+            frozen[String(name.prefix { $0 != "." }), default: (0, 0)].count += tensor.count
+        }
+        for (part, numbers) in frozen.sorted(by: { $0.key < $1.key }) {
+            rows.append([part, "\(numbers.tensors)", grouped(numbers.count), "frozen", ""])
+        }
+        let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        return rows.map { row in
+            let line = row.enumerated().map { column, cell in
+                let space = String(repeating: " ", count: widths[column] - cell.count)
+                return column == 0 ? cell + space : space + cell
+            }.joined(separator: "  ")
+            return line.reversed().drop { $0 == " " }.reversed().map(String.init).joined()
+        }.joined(separator: "\n") + "\n"
+    }
+
+    /// `1234567` as `1,234,567`.
+    private static func grouped(_ count: Int) -> String {
+        var digits = String(count)
+        var index = digits.count - 3
+        while index > 0 {
+            digits.insert(",", at: digits.index(digits.startIndex, offsetBy: index))
+            index -= 3
+        }
+        return digits
+    }
+}

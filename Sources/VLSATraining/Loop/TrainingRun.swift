@@ -1,0 +1,197 @@
+import Foundation
+import Torch
+import TorchNN
+
+/// How a run is started.
+public struct RunOptions: Sendable {
+    /// Goes on from the newest complete checkpoint; a folder without one starts anew.
+    public var resume: Bool
+    /// How progress is shown on standard error.
+    public var progress: ProgressStyle
+    /// Saves and ends at SIGINT and SIGTERM.
+    public var watchesSignals: Bool
+    /// The command line, to be recorded.
+    public var commandLine: [String]
+    /// Overrides of the plan, to be recorded.
+    public var overrides: [String]
+
+    public init(
+        resume: Bool = false, progress: ProgressStyle = .automatic, watchesSignals: Bool = true,
+        commandLine: [String] = CommandLine.arguments, overrides: [String] = []
+    ) {
+        self.resume = resume
+        self.progress = progress
+        self.watchesSignals = watchesSignals
+        self.commandLine = commandLine
+        self.overrides = overrides
+    }
+}
+
+/// Where a run's model is to come from.
+public enum ModelOrigin: Equatable, Sendable {
+    /// From what the plan names.
+    case plan
+    /// From the model folder of a checkpoint.
+    case checkpoint(String)
+}
+
+/// One training stage in its folder: the loop, its checkpoints and what it reports.
+///
+/// A run that is stopped, or killed, and resumed takes the same steps to the bit as one that never stopped:
+/// weights, optimizer, generator and data position are saved together, complete or not at all.
+public final class TrainingRun<Model: Trainable> {
+    public let plan: LoopPlan
+    public let folder: RunFolder
+    public let model: Model
+    /// Steps of the whole run.
+    public let steps: Int
+    /// Steps taken so far.
+    public internal(set) var step: Int
+    /// Look on while the run trains, in this order.
+    public var observers: [any TrainingObserver<Model>] = []
+    /// Progress of the run; observers may print lines through it.
+    public let progress: ProgressDisplay
+
+    let options: RunOptions
+    let planText: String
+    let training: any ExampleSource<Model.Example>
+    let validation: (any ExampleSource<Model.Example>)?
+    let validationStart: [UInt8]
+    let optimizer: AdamW
+    let schedule: Schedule
+    let generator: Generator
+    let metrics: MetricLog
+    let events: EventFile
+    var samples: Int
+    var tokens: Int
+    var seconds: Double
+    var validationLoss: Double?
+    var lastCheckpoint: String?
+    private let lock: RunLock
+
+    /// Takes the run folder, makes or loads the model, and gets everything ready for ``train()``.
+    ///
+    /// The folder is made if need be and held until the run is released. When this throws, a run that is
+    /// already there is as it was.
+    ///
+    /// - Parameters:
+    ///   - model: makes the model; it gets the checkpoint's model folder when the run is resumed.
+    ///   - training: the data, endless; it is moved to the saved position when the run is resumed.
+    ///   - validation: data of the validation loss, nil for none.
+    /// - Throws: ``RunError`` (``RunError/exitCode`` 64 when nothing was begun), and what the closures throw.
+    public convenience init<Sections>(
+        plan: StagePlan<Sections>, folder: String, options: RunOptions = RunOptions(),
+        model: (ModelOrigin) throws -> Model,
+        training: (Model) throws -> any ExampleSource<Model.Example>,
+        validation: (Model) throws -> (any ExampleSource<Model.Example>)? = { _ in nil }
+    ) throws {
+        try self.init(
+            plan: plan.loop, planText: try plan.yaml(), folder: folder, options: options,
+            model: model, training: training, validation: validation)
+    }
+
+    /// As above, for a plan of another kind.
+    ///
+    /// - Parameter planText: the whole resolved plan as YAML; it is written to the folder, and resuming is
+    ///   refused when it differs.
+    public init(
+        plan: LoopPlan, planText: String, folder path: String, options: RunOptions = RunOptions(),
+        model: (ModelOrigin) throws -> Model,
+        training: (Model) throws -> any ExampleSource<Model.Example>,
+        validation: (Model) throws -> (any ExampleSource<Model.Example>)? = { _ in nil }
+    ) throws {
+        self.plan = plan
+        self.planText = planText
+        self.options = options
+        folder = RunFolder(PlanPath.absolute(path, from: ".").path)
+        let claim = try RunClaim(folder, resume: options.resume, planText: planText)
+        lock = claim.lock
+
+        TorchRuntime.threads =
+            plan.threads > 0 ? plan.threads : ProcessInfo.processInfo.activeProcessorCount
+        do {
+            let origin =
+                claim.state.map { ModelOrigin.checkpoint(claim.path($0) + "/model") } ?? .plan
+            self.model = try model(origin)
+            try TrainableTable.train(plan.train, in: self.model.store)
+            optimizer = AdamW(
+                groups: TrainableTable.groups(plan, of: self.model.store),
+                beta1: plan.optimizer.betas[0], beta2: plan.optimizer.betas[1],
+                epsilon: plan.optimizer.epsilon)
+            self.training = try training(self.model)
+            guard self.training.count > 0 else { throw RunError.noExamples }
+            self.validation = try validation(self.model)
+            validationStart = try self.validation?.position() ?? []
+            steps = plan.steps(examples: self.training.count)
+            schedule = Schedule(
+                plan.schedule.kind.course, warmup: plan.schedule.warmupSteps(of: steps),
+                total: steps)
+            generator = Generator(seed: plan.seed, device: self.model.store.device)
+
+            let state = claim.state
+            step = state?.step ?? 0
+            samples = state?.samples ?? 0
+            tokens = state?.tokens ?? 0
+            seconds = state?.seconds ?? 0
+            validationLoss = state?.validationLoss
+            lastCheckpoint = state.map(claim.path)
+            if let state {
+                let file = try SafetensorsFile(path: claim.path(state) + "/optimizer.safetensors")
+                try optimizer.restore(from: file)
+                guard generator.accepts(state: state.generator) else {
+                    throw RunError.damaged(
+                        checkpoint: claim.path(state),
+                        reason: "the generator's state is of another kind of device")
+                }
+                generator.state = state.generator
+                try self.training.seek(state.position)
+            }
+        } catch {
+            claim.giveUp()
+            throw error
+        }
+
+        try claim.begin(
+            planText: planText, options: options,
+            versions: RunVersions(commandLine: options.commandLine))
+        metrics = try MetricLog(path: folder.metrics, resumingAt: step)
+        events = try EventFile(folder: folder.path, resumingAt: step)
+        progress = ProgressDisplay(
+            title: plan.name, total: steps, unit: "steps", style: options.progress, first: step)
+        let table = TrainableTable.text(optimizer, store: self.model.store)
+        try AtomicFiles.write(Data(table.utf8), to: folder.table)
+        if options.progress != .silent { progress.message(table) }
+        for problem in claim.problems { progress.message("warning: \(problem)") }
+        if step > 0 { progress.message("resuming at step \(step) of \(steps)") }
+    }
+
+    /// Writes a picture to the run's folder and to TensorBoard.
+    ///
+    /// - Parameters:
+    ///   - png: the picture as a PNG file's bytes.
+    ///   - tag: its name there, such as `reconstruction/0`.
+    public func addPicture(_ png: [UInt8], tag: String, width: Int, height: Int) throws {
+        try events.add(picture: png, tag: tag, width: width, height: height, step: step)
+        try FileManager.default.createDirectory(
+            atPath: folder.pictures, withIntermediateDirectories: true)
+        let name = tag.map { $0.isLetter || $0.isNumber ? $0 : "-" }
+        try AtomicFiles.write(
+            Data(png), to: folder.pictures + "/step-\(step)-\(String(name)).png")
+    }
+
+    /// Writes values of an observer's own to the metrics and to TensorBoard.
+    public func addMetrics(_ kind: String, _ values: [(name: String, value: Double)]) throws {
+        try metrics.add(kind, step: step, values)
+        try events.add(values.map { ("\(kind)/\($0.name)", $0.value) }, step: step)
+    }
+}
+
+extension SchedulePlan.Kind {
+    var course: Schedule.Kind {
+        switch self {
+        case .constant: .constant
+        case .linear: .linear
+        case .cosine: .cosine
+        }
+    }
+}
