@@ -23,7 +23,9 @@ public final class Generator {
         get { created("Generator.state", "\(device)") { ct_generator_state(handle, $0) }.bytes() }
         set {
             let bytes = Tensor(newValue, shape: [newValue.count])
-            let status = withExtendedLifetime(bytes) { ct_generator_set_state(handle, bytes.handle) }
+            let status = withExtendedLifetime(bytes) {
+                ct_generator_set_state(handle, bytes.handle)
+            }
             check(status, "Generator.state", "\(newValue.count) bytes")
         }
     }

@@ -27,7 +27,10 @@ extension Tensor {
     /// Whether derivatives are recorded for this tensor; to be set on leaves only.
     public var requiresGradient: Bool {
         get { ct_requires_gradient(handle) }
-        set { check(ct_set_requires_gradient(handle, newValue), "requiresGradient", "\(shape) \(dtype)") }
+        set {
+            check(
+                ct_set_requires_gradient(handle, newValue), "requiresGradient", "\(shape) \(dtype)")
+        }
     }
 
     /// The derivative that ``backward(_:)`` summed up for this leaf, nil before that.
@@ -38,7 +41,9 @@ extension Tensor {
             return out.map(Tensor.init(owning:))
         }
         set {
-            let status = withExtendedLifetime(newValue) { ct_set_gradient(handle, newValue?.handle) }
+            let status = withExtendedLifetime(newValue) {
+                ct_set_gradient(handle, newValue?.handle)
+            }
             check(status, "gradient", described([self, newValue]))
         }
     }

@@ -100,7 +100,9 @@ struct HeaderReader {
         return .array(items)
     }
 
-    private mutating func word(_ text: StaticString, _ value: HeaderValue) throws(Failure) -> HeaderValue {
+    private mutating func word(_ text: StaticString, _ value: HeaderValue) throws(Failure)
+        -> HeaderValue
+    {
         for offset in 0..<text.utf8CodeUnitCount {
             guard next == text.utf8Start[offset] else { throw failure("no \(text)") }
             position += 1

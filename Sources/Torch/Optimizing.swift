@@ -37,11 +37,16 @@ public func updateAdamW(
     firstMoments: [Tensor], secondMoments: [Tensor]
 ) {
     var values = ct_adamw_settings(
-        rate: settings.rate, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon,
+        rate: settings.rate, beta1: settings.beta1, beta2: settings.beta2,
+        epsilon: settings.epsilon,
         decay: settings.decay, step: Int64(settings.step))
     let count = weights.count
-    guard [gradients.count, masters.count, firstMoments.count, secondMoments.count] == Array(repeating: count, count: 4) else {
-        fatalError("updateAdamW: \(count) weights, \(gradients.count) gradients, \(masters.count) masters")
+    guard
+        [gradients.count, masters.count, firstMoments.count, secondMoments.count]
+            == Array(repeating: count, count: 4)
+    else {
+        fatalError(
+            "updateAdamW: \(count) weights, \(gradients.count) gradients, \(masters.count) masters")
     }
     let status = withExtendedLifetime((weights, gradients, masters, firstMoments, secondMoments)) {
         ct_adamw(

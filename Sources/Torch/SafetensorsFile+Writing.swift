@@ -9,7 +9,8 @@ extension SafetensorsFile {
     ///
     /// - Throws: ``SafetensorsError/unwritable(path:reason:)``; the temporary file is then removed.
     public static func write(
-        _ tensors: [(String, Tensor)], metadata: [String: String] = ["format": "pt"], to path: String
+        _ tensors: [(String, Tensor)], metadata: [String: String] = ["format": "pt"],
+        to path: String
     ) throws(SafetensorsError) {
         var seen: Set<String> = []
         for (name, _) in tensors {
@@ -122,7 +123,9 @@ final class AtomicFile {
 
     /// Puts the complete file in place.
     func commit() throws(SafetensorsError) {
-        guard fsync(descriptor) == 0 else { throw .unwritable(path: path, reason: lastSystemError()) }
+        guard fsync(descriptor) == 0 else {
+            throw .unwritable(path: path, reason: lastSystemError())
+        }
         guard rename(temporary, path) == 0 else {
             throw .unwritable(path: path, reason: lastSystemError())
         }

@@ -146,7 +146,8 @@ struct SafetensorsHeader {
                     reason: "its bytes end at \(entry.range.upperBound) of \(dataBytes)")
             }
             guard entry.range.lowerBound == end else {
-                let kind = entry.range.lowerBound < end ? "overlap the tensor before" : "follow a hole"
+                let kind =
+                    entry.range.lowerBound < end ? "overlap the tensor before" : "follow a hole"
                 throw .badLayout(path: path, name: entry.name, reason: "its bytes \(kind)")
             }
             end = entry.range.upperBound

@@ -50,8 +50,9 @@ extension Tensor {
     }
 
     /// A tensor over the given bytes (native order, row by row), copied.
-    public convenience init(bytes: UnsafeRawBufferPointer, shape: [Int], dtype: DType, device: Device = .cpu)
-    {
+    public convenience init(
+        bytes: UnsafeRawBufferPointer, shape: [Int], dtype: DType, device: Device = .cpu
+    ) {
         guard bytes.count == shape.reduce(dtype.size, *) else {
             fatalError("Tensor: \(bytes.count) bytes for shape \(shape) of \(dtype)")
         }
@@ -157,7 +158,9 @@ extension Tensor {
     }
 
     /// Zeros of the same shape, dtype and device.
-    public func zerosLike() -> Tensor { produced("zerosLike", self) { ct_full_like(handle, 0, $0) } }
+    public func zerosLike() -> Tensor {
+        produced("zerosLike", self) { ct_full_like(handle, 0, $0) }
+    }
 
     /// Ones of the same shape, dtype and device.
     public func onesLike() -> Tensor { produced("onesLike", self) { ct_full_like(handle, 1, $0) } }
@@ -198,7 +201,9 @@ extension Tensor {
     }
 
     /// Calls `body` with the elements' bytes, row by row; copies first unless contiguous on the CPU.
-    public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+    public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows
+        -> Result
+    {
         let source = to(.cpu).contiguous()
         return try withExtendedLifetime(source) {
             let pointer = source.count == 0 ? nil : ct_data(source.handle)

@@ -167,9 +167,13 @@ extension Tensor {
     public static func .> (a: Tensor, b: Double) -> Tensor { binary(CT_GREATER, ".>", a, b) }
 
     /// True where the left element is greater or equal; shapes are broadcast.
-    public static func .>= (a: Tensor, b: Tensor) -> Tensor { binary(CT_GREATER_EQUAL, ".>=", a, b) }
+    public static func .>= (a: Tensor, b: Tensor) -> Tensor {
+        binary(CT_GREATER_EQUAL, ".>=", a, b)
+    }
     /// True where the element is greater or equal (compared with the number).
-    public static func .>= (a: Tensor, b: Double) -> Tensor { binary(CT_GREATER_EQUAL, ".>=", a, b) }
+    public static func .>= (a: Tensor, b: Double) -> Tensor {
+        binary(CT_GREATER_EQUAL, ".>=", a, b)
+    }
 
     /// The greater of two elements.
     public func maximum(_ other: Tensor) -> Tensor {

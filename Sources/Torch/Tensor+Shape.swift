@@ -10,7 +10,8 @@ extension Tensor {
 
     /// The same values on another device; itself when it is there already.
     public func to(_ device: Device) -> Tensor {
-        self.device == device ? self : produced("to", self) { ct_to_device(handle, device.index, $0) }
+        self.device == device
+            ? self : produced("to", self) { ct_to_device(handle, device.index, $0) }
     }
 
     /// The same values row by row without gaps; itself when they lie so already.

@@ -109,7 +109,8 @@ func created(
 /// Two new tensors from one call.
 func producedPair(
     _ operation: StaticString, _ a: Tensor,
-    _ body: (UnsafeMutablePointer<OpaquePointer?>, UnsafeMutablePointer<OpaquePointer?>) -> ct_status
+    _ body: (UnsafeMutablePointer<OpaquePointer?>, UnsafeMutablePointer<OpaquePointer?>) ->
+        ct_status
 ) -> (Tensor, Tensor) {
     var first: OpaquePointer?
     var second: OpaquePointer?

@@ -82,7 +82,8 @@ public final class AdamW {
                     rate: group.rate * rateMultiplier, beta1: beta1, beta2: beta2, epsilon: epsilon,
                     decay: group.decay, step: step)
                 updateAdamW(
-                    settings, weights: members.map(\.slot.weight), gradients: members.map(\.gradient),
+                    settings, weights: members.map(\.slot.weight),
+                    gradients: members.map(\.gradient),
                     masters: members.map(\.slot.master), firstMoments: members.map(\.slot.first),
                     secondMoments: members.map(\.slot.second))
             }

@@ -15,7 +15,9 @@ public struct Linear {
     ) throws {
         weight = try scope.parameter("weight", shape: [outWidth, inWidth], initial: initial)
         var start = Initial.zeros
-        if case .fanIn = initial { start = .uniform(bound: 1 / Double(max(inWidth, 1)).squareRoot()) }
+        if case .fanIn = initial {
+            start = .uniform(bound: 1 / Double(max(inWidth, 1)).squareRoot())
+        }
         self.bias = bias ? try scope.parameter("bias", shape: [outWidth], initial: start) : nil
     }
 
@@ -37,7 +39,8 @@ public struct Embedding {
 
     /// Registers `weight`.
     public init(
-        _ count: Int, _ width: Int, initial: Initial = .normal(deviation: 1), in scope: ParameterScope
+        _ count: Int, _ width: Int, initial: Initial = .normal(deviation: 1),
+        in scope: ParameterScope
     ) throws {
         weight = try scope.parameter("weight", shape: [count, width], initial: initial)
     }

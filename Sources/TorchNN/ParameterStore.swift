@@ -80,7 +80,8 @@ public final class ParameterStore {
     /// Offers one tensor under its full name, made only when a parameter asks for it: for layouts that
     /// differ from the model's (fused, transposed, permuted).
     public func offer(
-        _ name: String, shape: [Int], dtype: DType, source: String, _ make: @escaping () throws -> Tensor
+        _ name: String, shape: [Int], dtype: DType, source: String,
+        _ make: @escaping () throws -> Tensor
     ) throws {
         guard offers[name] == nil, taken[name] == nil else {
             throw ParameterError.duplicate(name: name, source: source)

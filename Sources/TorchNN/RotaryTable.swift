@@ -7,7 +7,8 @@ public enum RotaryScaling: Equatable, Sendable {
     case linear(factor: Double)
     /// Low frequencies divided by `factor`, high ones kept, between them a blend (Llama 3.1).
     case llama3(
-        factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalContext: Int)
+        factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double,
+        originalContext: Int)
 }
 
 /// Cosines and sines of rotary position embedding (arXiv:2104.09864), the two halves of a head paired.
@@ -24,7 +25,8 @@ public struct RotaryTable {
     public init(
         headWidth: Int, theta: Double, scaling: RotaryScaling = .none, device: Device = .cpu
     ) {
-        let exponents = Tensor.arange(from: 0, to: headWidth, step: 2, dtype: .float32) / Double(headWidth)
+        let exponents =
+            Tensor.arange(from: 0, to: headWidth, step: 2, dtype: .float32) / Double(headWidth)
         let plain = Tensor(theta).pow(exponents).reciprocal()
         let scaled = plain.floats().map { Self.scaled($0, by: scaling) }
         frequencies = Tensor(scaled, shape: [scaled.count], device: device)

@@ -38,7 +38,8 @@ import Torch
         func group(_ decays: Bool) -> ParameterGroup {
             let members = names.filter { decayed.contains($0) == decays }
             return ParameterGroup(
-                name: "\(decays)", parameters: members.compactMap { name in weights[name].map { (name, $0) } },
+                name: "\(decays)",
+                parameters: members.compactMap { name in weights[name].map { (name, $0) } },
                 rate: settings.lr, decay: decays ? settings.weight_decay : 0)
         }
         let optimizer = AdamW(
@@ -53,29 +54,36 @@ import Torch
             value.backward()
             for (name, weight) in weights {
                 let gradient = try #require(weight.gradient)
-                expectClose(gradient, try file.tensor("\(at).grad.\(name)"), absolute: 1e-5, "\(at) grad")
+                expectClose(
+                    gradient, try file.tensor("\(at).grad.\(name)"), absolute: 1e-5, "\(at) grad")
             }
             let norm = clipGradients(of: optimizer.tensors, maxNorm: settings.max_norm)
             expectClose(
-                Tensor(norm), try file.tensor("\(at).grad_norm_before_clip"), relative: 1e-5, "\(at) norm")
+                Tensor(norm), try file.tensor("\(at).grad_norm_before_clip"), relative: 1e-5,
+                "\(at) norm")
             for (name, weight) in weights {
                 let gradient = try #require(weight.gradient)
                 expectClose(
-                    gradient, try file.tensor("\(at).clipped_grad.\(name)"), absolute: 1e-6, "\(at) clipped")
+                    gradient, try file.tensor("\(at).clipped_grad.\(name)"), absolute: 1e-6,
+                    "\(at) clipped")
             }
             let multiplier = schedule.multiplier(step)
             expectClose(
-                Tensor(multiplier * settings.lr), try file.tensor("\(at).lr"), relative: 1e-6, "\(at).lr")
+                Tensor(multiplier * settings.lr), try file.tensor("\(at).lr"), relative: 1e-6,
+                "\(at).lr")
             optimizer.step(rateMultiplier: multiplier)
             for (name, weight) in weights {
-                expectClose(weight, try file.tensor("\(at).param.\(name)"), absolute: 1e-5, "\(at).\(name)")
+                expectClose(
+                    weight, try file.tensor("\(at).param.\(name)"), absolute: 1e-5, "\(at).\(name)")
             }
         }
         let state = Dictionary(uniqueKeysWithValues: optimizer.state)
         for name in names {
             for moment in ["exp_avg", "exp_avg_sq"] {
                 let found = try #require(state["\(name).\(moment)"])
-                expectClose(found, try file.tensor("\(model).final.\(moment).\(name)"), absolute: 1e-5, moment)
+                expectClose(
+                    found, try file.tensor("\(model).final.\(moment).\(name)"), absolute: 1e-5,
+                    moment)
             }
         }
     }
@@ -84,7 +92,8 @@ import Torch
         let file = try SafetensorsFile(path: fixture("optimizer/golden.safetensors"))
         let (x, y) = (try file.tensor("mlp.in.x"), try file.tensor("mlp.in.y"))
         try follow("mlp", ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]) { weights in
-            let hidden = x.linear(try #require(weights["fc1.weight"]), bias: weights["fc1.bias"]).tanh()
+            let hidden = x.linear(try #require(weights["fc1.weight"]), bias: weights["fc1.bias"])
+                .tanh()
             let out = hidden.linear(try #require(weights["fc2.weight"]), bias: weights["fc2.bias"])
             return (out - y).square().mean()
         }
@@ -110,7 +119,8 @@ import Torch
     @Test func otherSchedulesHaveTheirClosedForms() {
         let linear = Schedule(.linear, warmup: 4, total: 12, floor: 0.1)
         #expect(linear.multiplier(1) == 0.25 && linear.multiplier(4) == 1)
-        #expect(abs(linear.multiplier(8) - 0.55) < 1e-12 && abs(linear.multiplier(40) - 0.1) < 1e-12)
+        #expect(
+            abs(linear.multiplier(8) - 0.55) < 1e-12 && abs(linear.multiplier(40) - 0.1) < 1e-12)
         let constant = Schedule(.constant, total: 5)
         #expect((0..<9).allSatisfy { constant.multiplier($0) == 1 })
         #expect(Schedule(.cosine, total: 0).multiplier(0).isFinite)
@@ -118,14 +128,16 @@ import Torch
 
     /// Some weights with gradients from a fixed stream.
     private func trained(
-        _ dtype: DType, steps: Range<Int>, from state: SafetensorsFile? = nil, weights: [Tensor]? = nil
+        _ dtype: DType, steps: Range<Int>, from state: SafetensorsFile? = nil,
+        weights: [Tensor]? = nil
     ) throws -> (optimizer: AdamW, weights: [Tensor]) {
         let shapes = [[40, 30], [30], [70_000]]
         let start = Generator(seed: 9)
         let weights =
             weights ?? shapes.map { Tensor.normal($0, dtype: dtype, generator: start) }
         let group = ParameterGroup(
-            name: "all", parameters: weights.enumerated().map { ("w\($0)", $1) }, rate: 0.01, decay: 0.1)
+            name: "all", parameters: weights.enumerated().map { ("w\($0)", $1) }, rate: 0.01,
+            decay: 0.1)
         let optimizer = AdamW(groups: [group])
         if let state { try optimizer.restore(from: state) }
         for step in steps {
@@ -184,7 +196,9 @@ import Torch
         var (w, m, v) = (weight.cloned(), weight.zerosLike(), weight.zerosLike())
         weight.requiresGradient = true
         let optimizer = AdamW(
-            groups: [ParameterGroup(name: "w", parameters: [("w", weight)], rate: 0.02, decay: 0.3)],
+            groups: [
+                ParameterGroup(name: "w", parameters: [("w", weight)], rate: 0.02, decay: 0.3)
+            ],
             beta1: 0.8, beta2: 0.95, epsilon: 1e-6)
         for step in 1...3 {
             let g = Tensor.normal([70_000], dtype: .float64, generator: generator)
@@ -219,7 +233,8 @@ import Torch
         #expect(throws: ParameterError.foreignState(reason: "\"w0.exp_avg\" is missing")) {
             try one.optimizer.restore { _ in nil }
         }
-        let other = Dictionary(uniqueKeysWithValues: try trained(.float32, steps: 0..<3).optimizer.state)
+        let other = Dictionary(
+            uniqueKeysWithValues: try trained(.float32, steps: 0..<3).optimizer.state)
         #expect(throws: ParameterError.self) {
             try one.optimizer.restore { $0 == "w2.exp_avg" ? Tensor.zeros([5]) : other[$0] }
         }
@@ -236,7 +251,9 @@ import Torch
             let second = try Linear(16, 4, in: store.scope["second"])
             store.train([""])
             let optimizer = AdamW(
-                groups: [ParameterGroup(name: "all", parameters: store.trainable, rate: 1e-3, decay: 0)])
+                groups: [
+                    ParameterGroup(name: "all", parameters: store.trainable, rate: 1e-3, decay: 0)
+                ])
             let generator = Generator(seed: 2)
             let targets = Tensor([0, 1, 2, 3, 0, 1], shape: [6])
             func step() {

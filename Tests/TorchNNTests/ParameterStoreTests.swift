@@ -20,7 +20,9 @@ import Torch
     }
 
     @Test func initialValuesDependOnSeedAndNameAlone() throws {
-        let (one, two, other) = (ParameterStore(seed: 5), ParameterStore(seed: 5), ParameterStore(seed: 6))
+        let (one, two, other) = (
+            ParameterStore(seed: 5), ParameterStore(seed: 5), ParameterStore(seed: 6)
+        )
         _ = try Linear(4, 3, in: one.scope["a"])
         _ = try Linear(4, 3, in: one.scope["b"])
         _ = try Linear(4, 3, in: two.scope["b"])
@@ -35,7 +37,8 @@ import Torch
 
     @Test func nameSeedsAreFixedForever() {
         // Changing these would change every run that starts from a seed.
-        #expect(seed(for: "vision.patch.weight", run: 7) == seed(for: "vision.patch.weight", run: 7))
+        #expect(
+            seed(for: "vision.patch.weight", run: 7) == seed(for: "vision.patch.weight", run: 7))
         #expect(seed(for: "", run: 0) == 0xF52A_15E9_A9B5_E89B)
         #expect(seed(for: "a", run: 1) != seed(for: "b", run: 1))
         #expect(seed(for: "a", run: 1) != seed(for: "a", run: 2))
@@ -63,7 +66,8 @@ import Torch
         try file([("x.weight", values)]) { file in
             let store = ParameterStore(dtype: wanted, seed: 0)
             try store.load([file], prefix: "part")
-            let weight = try store.scope["part"]["x"].parameter("weight", shape: [4, 3], initial: .zeros)
+            let weight = try store.scope["part"]["x"].parameter(
+                "weight", shape: [4, 3], initial: .zeros)
             #expect(weight.dtype == wanted)
             #expect(weight.bytes() == values.to(wanted).bytes())
             try store.checkComplete()
@@ -96,7 +100,9 @@ import Torch
                 throws: ParameterError.misshapen(
                     name: "a", source: file.path, found: [2, 3], expected: [3, 2])
             ) { try store.scope.parameter("a", shape: [3, 2], initial: .zeros) }
-            #expect(throws: ParameterError.wrongType(name: "ids", source: file.path, dtype: "int64")) {
+            #expect(
+                throws: ParameterError.wrongType(name: "ids", source: file.path, dtype: "int64")
+            ) {
                 try store.scope.parameter("ids", shape: [3], initial: .zeros)
             }
             _ = try store.scope.parameter("a", shape: [2, 3], initial: .zeros)
@@ -107,7 +113,8 @@ import Torch
                 try store.load([file])
             }
             #expect(
-                throws: ParameterError.unclaimed(names: ["b", "ids"], source: file.path, nearest: "a")
+                throws: ParameterError.unclaimed(
+                    names: ["b", "ids"], source: file.path, nearest: "a")
             ) { try store.checkComplete() }
             store.ignore(["i*s", "b"])
             try store.checkComplete()
@@ -116,7 +123,8 @@ import Torch
 
     @Test func loadingRenamesIgnoresAndLeavesOptionalNamesToTheirInitialValues() throws {
         let tensors: [(String, Tensor)] = [
-            ("model.x", normal([2], 1)), ("other.y", .zeros([2])), ("model.rotary_emb.inv_freq", .zeros([2])),
+            ("model.x", normal([2], 1)), ("other.y", .zeros([2])),
+            ("model.rotary_emb.inv_freq", .zeros([2])),
         ]
         try file(tensors) { file in
             let store = ParameterStore(seed: 0)
@@ -126,7 +134,8 @@ import Torch
                 ignoring: ["*.inv_freq"], optional: ["m.lora.*"])
             let x = try store.scope["m"].parameter("x", shape: [2], initial: .zeros)
             #expect(x.floats() == tensors[0].1.floats())
-            #expect(try store.scope["m"]["lora"].parameter("a", shape: [1], initial: .ones).item() == 1)
+            #expect(
+                try store.scope["m"]["lora"].parameter("a", shape: [1], initial: .ones).item() == 1)
             #expect(store.scope["m"]["rotary_emb"].offers("inv_freq"))
             try store.checkComplete()
         }
@@ -144,7 +153,8 @@ import Torch
     }
 
     @Test func tiedWeightsAreOneTensorUnderTwoNames() throws {
-        try file([("embed.weight", normal([3, 2], 1)), ("head.weight", normal([3, 2], 2))]) { file in
+        try file([("embed.weight", normal([3, 2], 1)), ("head.weight", normal([3, 2], 2))]) {
+            file in
             let store = ParameterStore(seed: 0)
             try store.load([file])
             let embedding = try Embedding(3, 2, in: store.scope["embed"])
@@ -156,7 +166,8 @@ import Torch
                 try store.scope.tied("z", to: "y")
             }
             store.train(["embed"])
-            (embedding(Tensor([0], shape: [1])).sum() + Tensor.ones([1, 2]).linear(head).sum()).backward()
+            (embedding(Tensor([0], shape: [1])).sum() + Tensor.ones([1, 2]).linear(head).sum())
+                .backward()
             #expect(try #require(head.gradient).floats() == [2, 2, 1, 1, 1, 1])
         }
     }
@@ -175,12 +186,16 @@ import Torch
 
     @Test func aFrozenTensorIsUnchangedByAStep() throws {
         let store = ParameterStore(seed: 3)
-        let (a, b) = (try Linear(3, 3, in: store.scope["a"]), try Linear(3, 2, in: store.scope["b"]))
+        let (a, b) = (
+            try Linear(3, 3, in: store.scope["a"]), try Linear(3, 2, in: store.scope["b"])
+        )
         store.train(["b"])
         let before = store.tensors().map { $0.tensor.bytes() }
         b(a(normal([4, 3], 2))).square().sum().backward()
-        AdamW(groups: [ParameterGroup(name: "b", parameters: store.trainable, rate: 0.1, decay: 0.1)])
-            .step()
+        AdamW(groups: [
+            ParameterGroup(name: "b", parameters: store.trainable, rate: 0.1, decay: 0.1)
+        ])
+        .step()
         let after = store.tensors().map { $0.tensor.bytes() }
         #expect(zip(before, after).map(==) == [true, true, false, false])
         store.clearGradients()
@@ -200,7 +215,9 @@ import Torch
             try second.load([file], prefix: "part", renaming: { String($0.dropFirst(6)) })
             _ = try Linear(3, 2, in: second.scope["part"]["x"])
             try second.checkComplete()
-            for (name, tensor) in second.tensors() { #expect(store[name]?.bytes() == tensor.bytes()) }
+            for (name, tensor) in second.tensors() {
+                #expect(store[name]?.bytes() == tensor.bytes())
+            }
             try store.save(to: path, prefix: "part.", dtype: .float32)
             #expect(try SafetensorsFile(path: path).dtype(of: "x.bias") == .float32)
         }
@@ -219,7 +236,8 @@ import Torch
         let x = normal([2, 6], 1)
         let linear = try Linear(6, 3, in: scope["linear"])
         expectClose(
-            linear(x), x.matmul(linear.weight.transposed(0, 1)) + (try #require(linear.bias)), absolute: 1e-6)
+            linear(x), x.matmul(linear.weight.transposed(0, 1)) + (try #require(linear.bias)),
+            absolute: 1e-6)
         let conv = try Conv2d(2, 3, kernel: 2, stride: 2, bias: false, in: scope["conv"])
         let picture = normal([1, 2, 4, 6], 2)
         #expect(conv(picture).shape == [1, 3, 2, 3] && conv.bias == nil)

@@ -23,7 +23,8 @@ import Torch
             case "linear": return .linear(factor: try #require(p.factor))
             case "llama3":
                 return .llama3(
-                    factor: try #require(p.factor), lowFrequencyFactor: try #require(p.low_freq_factor),
+                    factor: try #require(p.factor),
+                    lowFrequencyFactor: try #require(p.low_freq_factor),
                     highFrequencyFactor: try #require(p.high_freq_factor),
                     originalContext: try #require(p.original_max_position_embeddings))
             default: return .none
@@ -37,7 +38,8 @@ import Torch
         let one = try #require(try JSONDecoder().decode([String: Case].self, from: data)[name])
         let file = try SafetensorsFile(path: fixture("rope/golden.safetensors"))
         let table = RotaryTable(
-            headWidth: one.head_dim, theta: one.rope_parameters.rope_theta, scaling: try one.scaling())
+            headWidth: one.head_dim, theta: one.rope_parameters.rope_theta,
+            scaling: try one.scaling())
         expectClose(
             table.frequencies, try file.tensor("\(name).out.inv_freq"), relative: 1e-6, "inv_freq")
         let (cosines, sines) = table(positions: try file.tensor("\(name).in.positions"))
@@ -55,7 +57,8 @@ import Torch
         let k = Tensor.normal([1, 1, 1, 8], generator: generator)
         func score(_ i: Int, _ j: Int) -> Double {
             let (a, b) = (table(from: i, count: 1), table(from: j, count: 1))
-            return (applyRotary(q, a.cosines, a.sines) * applyRotary(k, b.cosines, b.sines)).sum().item()
+            return (applyRotary(q, a.cosines, a.sines) * applyRotary(k, b.cosines, b.sines)).sum()
+                .item()
         }
         #expect(abs(score(3, 1) - score(10, 8)) < 1e-5)
         #expect(abs(score(3, 1) - score(3, 2)) > 1e-3)

@@ -24,7 +24,9 @@ func expectClose(
     _ what: String = "", sourceLocation: SourceLocation = #_sourceLocation
 ) {
     guard found.shape == expected.shape else {
-        Issue.record("\(what): shape \(found.shape), expected \(expected.shape)", sourceLocation: sourceLocation)
+        Issue.record(
+            "\(what): shape \(found.shape), expected \(expected.shape)",
+            sourceLocation: sourceLocation)
         return
     }
     for (index, (a, b)) in zip(found.doubles(), expected.doubles()).enumerated() {

@@ -99,8 +99,14 @@ private let shapes: [DerivativeCase] = [
     .init("flattened", [[2, 3, 2]]) { $0[0].flattened(from: 1) },
     .init("concatenated", [[2, 3], [2, 1]]) { Tensor.concatenated($0, axis: 1) },
     .init("stacked", [[2, 3], [2, 3]]) { Tensor.stacked($0, axis: -1) },
-    .init("split", [[5, 2]]) { let p = $0[0].split(sizes: [2, 3], axis: 0); return p[1] * 2 },
-    .init("chunked", [[2, 6]]) { let p = $0[0].chunked(2, axis: 1); return p[0] * p[1] },
+    .init("split", [[5, 2]]) {
+        let p = $0[0].split(sizes: [2, 3], axis: 0)
+        return p[1] * 2
+    },
+    .init("chunked", [[2, 6]]) {
+        let p = $0[0].chunked(2, axis: 1)
+        return p[0] * p[1]
+    },
     .init("subscript", [[3, 4, 5]]) { $0[0][.all, -1, 1..<4] },
     .init("subscript, ellipsis and new axis", [[3, 4, 5]]) { $0[0][1..., .newAxis, .ellipsis, 2] },
     .init("narrowed", [[3, 4]]) { $0[0].narrowed(axis: 1, start: 1, length: 2) },
@@ -108,7 +114,9 @@ private let shapes: [DerivativeCase] = [
     .init("gathered", [[2, 3]]) {
         $0[0].gathered(Tensor([2, 0, 1, 1], shape: [2, 2]), axis: 1)
     },
-    .init("indexAdding", [[3, 2], [4, 2]]) { $0[0].indexAdding(ids([0, 2, 0, 1]), axis: 0, $0[1]) },
+    .init("indexAdding", [[3, 2], [4, 2]]) {
+        $0[0].indexAdding(ids([0, 2, 0, 1]), axis: 0, $0[1])
+    },
     .init("replacingRows", [[4, 2], [2, 2]]) { $0[0].replacingRows(ids([3, 1]), with: $0[1]) },
     .init("rows", [[4, 3]]) { $0[0].rows(at: Tensor([1, 3, 1, 0], shape: [2, 2])) },
     .init("repeated", [[2, 3]]) { $0[0].repeated(2, axis: 1) },
@@ -159,7 +167,9 @@ private let layers: [DerivativeCase] = [
         let bias = Tensor([0.5, -1.0, 0, 0.25, 2, -3], shape: [2, 3])
         return Tensor.attention(query: $0[0], key: $0[1], value: $0[2], mask: bias)
     },
-    .init("crossEntropy", [[3, 4]]) { Tensor.crossEntropy(logits: $0[0], targets: ids([1, -100, 3])) },
+    .init("crossEntropy", [[3, 4]]) {
+        Tensor.crossEntropy(logits: $0[0], targets: ids([1, -100, 3]))
+    },
     .init("crossEntropy, sum", [[3, 4]]) {
         Tensor.crossEntropy(logits: $0[0], targets: ids([1, 0, 3]), reduction: .sum)
     },

@@ -65,6 +65,7 @@ import Testing
         expectClose(loss, try file.tensor("cross_entropy.out"), relative: 1e-5)
         loss.backward()
         expectClose(
-            try #require(logits.gradient), try file.tensor("cross_entropy.grad.logits"), absolute: 1e-6)
+            try #require(logits.gradient), try file.tensor("cross_entropy.grad.logits"),
+            absolute: 1e-6)
     }
 }

@@ -68,14 +68,18 @@ import Testing
 
     @Test func generatorsRepeatAndContinueFromTheirState() {
         let (one, two) = (Generator(seed: 5), Generator(seed: 5))
-        #expect(Tensor.normal([9], generator: one).bytes() == Tensor.normal([9], generator: two).bytes())
+        #expect(
+            Tensor.normal([9], generator: one).bytes() == Tensor.normal([9], generator: two).bytes()
+        )
         let state = one.state
         let next = Tensor.uniform([4], generator: one).floats()
         one.state = state
         #expect(Tensor.uniform([4], generator: one).floats() == next)
         #expect(next.allSatisfy { (0..<1).contains($0) })
         let other = Generator(seed: 6)
-        #expect(Tensor.normal([9], generator: other).bytes() != Tensor.normal([9], generator: two).bytes())
+        #expect(
+            Tensor.normal([9], generator: other).bytes()
+                != Tensor.normal([9], generator: two).bytes())
         #expect(Tensor.randomPermutation(50, generator: one).ints().sorted() == Array(0..<50))
         #expect(two.accepts(state: state) && !two.accepts(state: [1, 2]))
     }

@@ -26,7 +26,8 @@ import Testing
         expectClose(Tensor.attention(query: q, key: k, value: v), expected, absolute: 1e-12)
 
         let seen = Tensor.ones([4, 6], dtype: .bool).lowerTriangle()
-        let masked = scores.filled(where: seen.logicalNot(), with: -.infinity).softmax(axis: -1).matmul(v)
+        let masked = scores.filled(where: seen.logicalNot(), with: -.infinity).softmax(axis: -1)
+            .matmul(v)
         expectClose(
             Tensor.attention(query: q, key: k, value: v, mask: seen), masked, absolute: 1e-12)
         expectClose(
@@ -35,7 +36,9 @@ import Testing
 
     @Test(arguments: [DType.float64, .float32, .bfloat16])
     func groupedQueriesShareTheirKeysInARow(_ dtype: DType) {
-        let (q, k, v) = (normal([2, 6, 4, 8], dtype), normal([2, 2, 5, 8], dtype), normal([2, 2, 5, 8], dtype))
+        let (q, k, v) = (
+            normal([2, 6, 4, 8], dtype), normal([2, 2, 5, 8], dtype), normal([2, 2, 5, 8], dtype)
+        )
         let grouped = Tensor.attention(query: q, key: k, value: v)
         let expanded = Tensor.attention(
             query: q, key: k.repeated(3, axis: 1), value: v.repeated(3, axis: 1))
@@ -46,7 +49,8 @@ import Testing
         let x = normal([4, 8], .bfloat16)
         let weight = normal([8], .bfloat16)
         let wide = x.to(.float32)
-        let normed = (wide * (wide.square().mean(axis: -1, keepingAxis: true) + 1e-6).rsqrt()).to(.bfloat16)
+        let normed = (wide * (wide.square().mean(axis: -1, keepingAxis: true) + 1e-6).rsqrt()).to(
+            .bfloat16)
         expectClose(x.rmsNorm(weight: weight, epsilon: 1e-6), normed * weight)
     }
 

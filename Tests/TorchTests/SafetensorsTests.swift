@@ -60,14 +60,17 @@ import Testing
 
     @Test func eachKindOfDamageHasItsName() throws {
         func error(_ name: String) -> SafetensorsError? {
-            #expect(throws: SafetensorsError.self) { try SafetensorsFile(path: Self.folder + "/\(name)") }
+            #expect(throws: SafetensorsError.self) {
+                try SafetensorsFile(path: Self.folder + "/\(name)")
+            }
         }
         let kinds: [(String, String)] = [
             ("bad_four_bytes", "4 bytes are too few"), ("bad_header_longer_than_file", "cut off"),
             ("bad_header_over_100mb", "header of 100000001 bytes"), ("bad_not_json", "bad header"),
             ("bad_header_length_max", "header of 18446744073709551615 bytes"),
             ("bad_utf8", "not UTF-8"), ("bad_overlap", "overlap"), ("bad_hole", "hole"),
-            ("bad_end_past_file", "end at 32 of 24"), ("bad_unknown_dtype", "unknown dtype \"F33\""),
+            ("bad_end_past_file", "end at 32 of 24"),
+            ("bad_unknown_dtype", "unknown dtype \"F33\""),
             ("bad_size_mismatch", "needs 20 bytes, data_offsets give 24"),
             ("bad_trailing_bytes", "2 bytes after the last tensor"),
             ("bad_shape_overflow", "larger than any memory"), ("bad_float_shape", "shape"),
@@ -87,13 +90,17 @@ import Testing
             let generator = Generator(seed: 1)
             let tensors: [(String, Tensor)] = [
                 ("byte", Tensor([1, 2, 3] as [UInt8], shape: [3])),
-                ("half \"quoted\" \\ ä \u{1}", Tensor.normal([3, 5], generator: generator).to(.bfloat16)),
+                (
+                    "half \"quoted\" \\ ä \u{1}",
+                    Tensor.normal([3, 5], generator: generator).to(.bfloat16)
+                ),
                 ("double", Tensor.normal([2, 2], dtype: .float64, generator: generator)),
                 ("transposed", Tensor.normal([2, 3], generator: generator).transposed(0, 1)),
                 ("scalar", Tensor(4)), ("empty", Tensor.zeros([0, 3])),
                 ("mask", Tensor([true, false], shape: [2])),
             ]
-            try SafetensorsFile.write(tensors, metadata: ["format": "pt", "note": "a\nb"], to: path)
+            try SafetensorsFile.write(
+                tensors, metadata: ["format": "pt", "note": "a\nb"], to: path)
             let file = try SafetensorsFile(path: path)
             #expect(file.metadata == ["format": "pt", "note": "a\nb"])
             #expect(file.names.count == tensors.count)
@@ -102,8 +109,11 @@ import Testing
                 #expect(read.shape == tensor.shape && read.dtype == tensor.dtype)
                 #expect(read.bytes() == tensor.bytes(), "\(name)")
             }
-            #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["a.safetensors"])
-            #expect(throws: SafetensorsError.missing(path: path, name: "x")) { try file.tensor("x") }
+            #expect(
+                try FileManager.default.contentsOfDirectory(atPath: folder) == ["a.safetensors"])
+            #expect(throws: SafetensorsError.missing(path: path, name: "x")) {
+                try file.tensor("x")
+            }
         }
     }
 
@@ -145,7 +155,9 @@ import Testing
                 let before = TorchRuntime.residentBytes
                 let tensor = try SafetensorsFile(path: path).tensor("w")
                 guard tensor.count == bytes / 2, tensor[(-1)...].floats() == [0] else { exit(3) }
-                for name in SafetensorsTests.names { _ = try? SafetensorsFile(path: SafetensorsTests.folder + "/" + name) }
+                for name in SafetensorsTests.names {
+                    _ = try? SafetensorsFile(path: SafetensorsTests.folder + "/" + name)
+                }
                 guard TorchRuntime.residentBytes - before < 32 << 20 else { exit(4) }
             }
         }
@@ -177,7 +189,8 @@ import Testing
             signal(SIGXFSZ, SIG_IGN)
             let folder = FileManager.default.temporaryDirectory
                 .appendingPathComponent("torch-tests-\(UUID().uuidString)").path
-            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            try FileManager.default.createDirectory(
+                atPath: folder, withIntermediateDirectories: true)
             defer { try? FileManager.default.removeItem(atPath: folder) }
             let path = folder + "/a.safetensors"
             try SafetensorsFile.write([("x", Tensor(1))], to: path)

@@ -64,14 +64,20 @@ import Testing
             (x.gelu(), { 0.5 * $0 * (1 + erf($0 / 2.0.squareRoot())) }),
             (
                 x.gelu(tanh: true),
-                { 0.5 * $0 * (1 + tanh((2 / Double.pi).squareRoot() * ($0 + 0.044715 * $0 * $0 * $0))) }
+                {
+                    0.5 * $0
+                        * (1 + tanh((2 / Double.pi).squareRoot() * ($0 + 0.044715 * $0 * $0 * $0)))
+                }
             ),
             (x.softplus(), { log(1 + exp($0)) }), (x.logSigmoid(), { -log(1 + exp(-$0)) }),
             (x.round(), { $0.rounded(.toNearestOrEven) }), (x.floor(), { $0.rounded(.down) }),
             ((x + 3).log(), { log($0 + 3) }), ((x + 3).sqrt(), { ($0 + 3).squareRoot() }),
-            ((x + 3).rsqrt(), { 1 / ($0 + 3).squareRoot() }), ((x + 3).reciprocal(), { 1 / ($0 + 3) }),
-            ((x + 3).pow(1.5), { pow($0 + 3, 1.5) }), (x.clamped(min: -1, max: 1), { min(max($0, -1), 1) }),
-            (x.clamped(min: 0), { max($0, 0) }), (3 - x, { 3 - $0 }), (1 / (x + 3), { 1 / ($0 + 3) }),
+            ((x + 3).rsqrt(), { 1 / ($0 + 3).squareRoot() }),
+            ((x + 3).reciprocal(), { 1 / ($0 + 3) }),
+            ((x + 3).pow(1.5), { pow($0 + 3, 1.5) }),
+            (x.clamped(min: -1, max: 1), { min(max($0, -1), 1) }),
+            (x.clamped(min: 0), { max($0, 0) }), (3 - x, { 3 - $0 }),
+            (1 / (x + 3), { 1 / ($0 + 3) }),
             (x.maximum(Tensor(0.1, dtype: .float64)), { max($0, 0.1) }),
             (x.minimum(Tensor(0.1, dtype: .float64)), { min($0, 0.1) }),
         ]
@@ -84,12 +90,18 @@ import Testing
         #expect((a .== a.flipped(axis: 1)).bools() == [false, true, false, false, true, false])
         #expect((a .!= 2).bools() == [true, false, true, true, true, true])
         #expect(((a .>= 2).logicalAnd(a .< 5)).bools() == [false, true, true, true, false, false])
-        #expect(((a .< 2).logicalOr(a .> 5)).logicalNot().bools() == [false, true, true, true, true, false])
+        #expect(
+            ((a .< 2).logicalOr(a .> 5)).logicalNot().bools() == [
+                false, true, true, true, true, false,
+            ])
         #expect((a .> 3).any() && !(a .> 3).all() && (a .> 0).all())
         expectValues(a.filled(where: a .> 4, with: 0), [1, 2, 3, 4, 0, 0], shape: [2, 3])
         #expect((a .> 4).nonZero().ints() == [1, 1, 1, 2])
         #expect(a.allFinite() && !(a / 0).allFinite())
-        #expect(Tensor([1, .nan, .infinity] as [Float], shape: [3]).isFinite().bools() == [true, false, false])
+        #expect(
+            Tensor([1, .nan, .infinity] as [Float], shape: [3]).isFinite().bools() == [
+                true, false, false,
+            ])
     }
 
     @Test func reductionsHaveTheirClosedForms() {
@@ -117,7 +129,8 @@ import Testing
         #expect(a.transposed(0, 1).doubles() == [1, 4, 2, 5, 3, 6])
         #expect(!a.transposed(0, 1).isContiguous && a.transposed(0, 1).contiguous().isContiguous)
         #expect(Tensor.zeros([2, 3, 4]).permuted([2, 0, 1]).shape == [4, 2, 3])
-        #expect(a.unsqueezed(-1).shape == [2, 3, 1] && a.unsqueezed(0).squeezed(0).shape == [2, 3])
+        #expect(
+            a.unsqueezed(-1).shape == [2, 3, 1] && a.unsqueezed(0).squeezed(0).shape == [2, 3])
         #expect(Tensor.zeros([2, 3, 4]).flattened(from: 1).shape == [2, 12])
         #expect(Tensor.ones([2, 1]).expanded(to: [5, -1, 3]).shape == [5, 2, 3])
         #expect(Tensor.concatenated([a, a], axis: 0).shape == [4, 3])
@@ -154,7 +167,8 @@ import Testing
         let sums = Tensor.zeros([2, 3], dtype: .float64)
             .indexAdding(Tensor([1, 1], shape: [2]), axis: 0, a)
         #expect(sums.doubles() == [0, 0, 0, 5, 7, 9])
-        let replaced = a.replacingRows(Tensor([1], shape: [1]), with: .zeros([1, 3], dtype: .float64))
+        let replaced = a.replacingRows(
+            Tensor([1], shape: [1]), with: .zeros([1, 3], dtype: .float64))
         #expect(replaced.doubles() == [1, 2, 3, 0, 0, 0] && a.sum().item() == 21)
         #expect(a.rows(at: Tensor([1, 0, 1, 1], shape: [2, 2])).shape == [2, 2, 3])
     }
@@ -173,12 +187,14 @@ import Testing
     @Test func describesItself() {
         #expect("\(Tensor([1, 2], shape: [2]))" == "Tensor([2], int64, [1, 2])")
         #expect("\(Tensor.zeros([100]))" == "Tensor([100], float32)")
-        #expect("\(Device.cuda(1))" == "cuda:1" && Device("cuda:1") == .cuda(1) && Device("tpu") == nil)
+        #expect(
+            "\(Device.cuda(1))" == "cuda:1" && Device("cuda:1") == .cuda(1) && Device("tpu") == nil)
     }
 
     @Test func theRuntimeDescribesItself() {
         #expect(TorchRuntime.version.hasPrefix("2."))
-        #expect(FileManager.default.fileExists(atPath: TorchRuntime.libraryFolder + "/libtorch_cpu.so"))
+        #expect(
+            FileManager.default.fileExists(atPath: TorchRuntime.libraryFolder + "/libtorch_cpu.so"))
         #expect(TorchRuntime.residentBytes > 1 << 20)
         #expect(TorchRuntime.threads >= 1)
         #expect(Device.hasCUDA == (Device.cudaCount > 0))

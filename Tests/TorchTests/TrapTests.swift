@@ -5,11 +5,13 @@ import Testing
 @Suite struct TrapTests {
     /// Runs `body` in a process of its own, which must end with a message that has all of `words`.
     private func expectMessage(
-        _ result: ExitTest.Result?, _ words: String..., sourceLocation: SourceLocation = #_sourceLocation
+        _ result: ExitTest.Result?, _ words: String...,
+        sourceLocation: SourceLocation = #_sourceLocation
     ) {
         let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
         for word in words where !text.contains(word) {
-            Issue.record("\"\(word)\" is not in: \(text.prefix(400))", sourceLocation: sourceLocation)
+            Issue.record(
+                "\"\(word)\" is not in: \(text.prefix(400))", sourceLocation: sourceLocation)
         }
     }
 
