@@ -1,5 +1,3 @@
-import Foundation
-
 /// What a tokenizer does to text before cutting it: the `normalizer` part of its file.
 struct Normalizer: Sendable {
     enum Step: Equatable, Sendable {
@@ -42,8 +40,7 @@ struct Normalizer: Sendable {
             switch step {
             case .nfc:
                 if !text.withUnsafeBufferPointer(Self.isPlainlyComposed) {
-                    let string = String(decoding: text, as: UTF8.self)
-                    text = Array(string.precomposedStringWithCanonicalMapping.utf8)
+                    text = CanonicalComposition.composed(text)
                 }
             case .prepend(let prefix):
                 if !continuing, !text.isEmpty { text.insert(contentsOf: prefix, at: 0) }

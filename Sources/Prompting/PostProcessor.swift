@@ -49,6 +49,14 @@ struct PostProcessor: Sendable {
         return .tokens(try entry.member("ids").elements().map { try $0.tokenID() })
     }
 
+    /// All ids that the templates add.
+    var ids: [Int] {
+        (single + pair).flatMap { item -> [Int] in
+            if case .tokens(let ids) = item { return ids }
+            return []
+        }
+    }
+
     /// Ids put before a single text.
     var prefix: [Int] {
         single.prefix { $0 != .first }.flatMap { item -> [Int] in

@@ -37,6 +37,9 @@ public struct Tokenizer: Sendable {
                 }
             }
             self.tokens = tokens
+            for id in postProcessor.ids where tokens[id] == nil {
+                throw try root.member("post_processor").failure("no token has the id \(id)")
+            }
             self.names = try TokenNames(names)
         }
     }

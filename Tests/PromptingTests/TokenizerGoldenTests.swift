@@ -42,7 +42,8 @@ struct TokenizerGoldenTests {
         let cases = try Self.cases(family)
         #expect(cases.encode.count == 225)
         for example in cases.encode {
-            #expect(tokenizer.encode(example.text) == example.ids, "\(example.text.debugDescription)")
+            #expect(
+                tokenizer.encode(example.text) == example.ids, "\(example.text.debugDescription)")
             #expect(
                 tokenizer.encode(example.text, addingSpecial: false) == example.ids_without_special,
                 "\(example.text.debugDescription)")
