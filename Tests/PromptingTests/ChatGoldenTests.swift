@@ -12,7 +12,7 @@ struct ChatGoldenTests {
         }
         var format: String
         var messages: [Message]
-        var add_generation_prompt: Bool
+        var addGenerationPrompt: Bool
         var text: String
 
         var turns: [Turn] { messages.map { Turn($0.role, $0.content) } }
@@ -26,8 +26,7 @@ struct ChatGoldenTests {
     ]
 
     static func cases(_ name: String) throws -> [Case] {
-        try JSONDecoder().decode([Case].self, from: Fixture.data("chat/cases.json"))
-            .filter { $0.format == name }
+        try Fixture.decode([Case].self, from: "chat/cases.json").filter { $0.format == name }
     }
 
     @Test(arguments: families)
@@ -36,7 +35,7 @@ struct ChatGoldenTests {
         #expect(cases.count >= 8)
         for example in cases {
             let text = try format.render(
-                example.turns, addingGenerationPrompt: example.add_generation_prompt)
+                example.turns, addingGenerationPrompt: example.addGenerationPrompt)
             #expect(text.bytes == example.text.bytes)
         }
     }
@@ -48,7 +47,7 @@ struct ChatGoldenTests {
         for example in try Self.cases(name) where !example.text.contains("<image>") {
             let prompt = try format.encode(
                 example.turns, tokenizer: tokenizer,
-                addingGenerationPrompt: example.add_generation_prompt)
+                addingGenerationPrompt: example.addGenerationPrompt)
             // The beginning token is part of the text, except in Vicuna's.
             let whole = tokenizer.encode(example.text, addingSpecial: format == .vicunaV1)
             #expect(prompt.ids == whole, "\(example.text.debugDescription)")

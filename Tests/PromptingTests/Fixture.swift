@@ -11,6 +11,12 @@ enum Fixture {
         try Data(contentsOf: root.appendingPathComponent(path))
     }
 
+    static func decode<Value: Decodable>(_ type: Value.Type, from path: String) throws -> Value {
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        return try decoder.decode(type, from: data(path))
+    }
+
     static func tokenizer(_ name: String) throws -> Tokenizer {
         try Tokenizer(folder: root.appendingPathComponent("tokenizers/\(name)").path)
     }

@@ -9,21 +9,21 @@ struct TokenizerGoldenTests {
         struct Encoding: Decodable {
             var text: String
             var ids: [Int]
-            var ids_without_special: [Int]
+            var idsWithoutSpecial: [Int]
             var decoded: String
-            var decoded_with_special: String
+            var decodedWithSpecial: String
         }
         struct Decoding: Decodable {
             var ids: [Int]
             var decoded: String
-            var decoded_with_special: String
+            var decodedWithSpecial: String
         }
         struct Pair: Decodable {
             var a: String
             var b: String
             var ids: [Int]
         }
-        var vocab_size: Int
+        var vocabSize: Int
         var encode: [Encoding]
         var decode: [Decoding]
         var pairs: [Pair]
@@ -32,8 +32,7 @@ struct TokenizerGoldenTests {
     static let families = ["llama3", "qwen2", "gpt2", "llama2", "llama2_metaspace"]
 
     static func cases(_ family: String) throws -> Cases {
-        try JSONDecoder().decode(
-            Cases.self, from: Fixture.data("tokenizers/\(family)/cases.json"))
+        try Fixture.decode(Cases.self, from: "tokenizers/\(family)/cases.json")
     }
 
     @Test(arguments: families)
@@ -45,13 +44,13 @@ struct TokenizerGoldenTests {
             #expect(
                 tokenizer.encode(example.text) == example.ids, "\(example.text.debugDescription)")
             #expect(
-                tokenizer.encode(example.text, addingSpecial: false) == example.ids_without_special,
+                tokenizer.encode(example.text, addingSpecial: false) == example.idsWithoutSpecial,
                 "\(example.text.debugDescription)")
         }
         for pair in cases.pairs {
             #expect(tokenizer.encode(pair.a, pair.b) == pair.ids, "\(pair.a) + \(pair.b)")
         }
-        #expect(tokenizer.vocabularySize == cases.vocab_size)
+        #expect(tokenizer.vocabularySize == cases.vocabSize)
     }
 
     @Test(arguments: families)
@@ -59,8 +58,8 @@ struct TokenizerGoldenTests {
         let tokenizer = try Fixture.tokenizer(family)
         let cases = try Self.cases(family)
         let all =
-            cases.encode.map { ($0.ids, $0.decoded, $0.decoded_with_special) }
-            + cases.decode.map { ($0.ids, $0.decoded, $0.decoded_with_special) }
+            cases.encode.map { ($0.ids, $0.decoded, $0.decodedWithSpecial) }
+            + cases.decode.map { ($0.ids, $0.decoded, $0.decodedWithSpecial) }
         for (ids, plain, special) in all {
             #expect(tokenizer.decode(ids).bytes == plain.bytes, "\(ids)")
             #expect(tokenizer.decode(ids, skippingSpecial: false).bytes == special.bytes, "\(ids)")
@@ -74,7 +73,7 @@ struct TokenizerGoldenTests {
             var decoder = tokenizer.streamingDecoder(skippingSpecial: false)
             var text = example.ids.map { decoder.append($0) }.joined()
             text += decoder.finish()
-            #expect(text.bytes == example.decoded_with_special.bytes)
+            #expect(text.bytes == example.decodedWithSpecial.bytes)
         }
     }
 
