@@ -1,0 +1,193 @@
+import AnyRes
+import Codecs
+import Foundation
+import Prompting
+
+/// Turns records into samples: the one path from files to model inputs, for training and evaluation alike.
+public struct SampleBuilder: Sendable {
+    /// How many visual tokens a picture becomes.
+    public typealias VisualTokenCount = @Sendable (TileGeometry) -> Int
+
+    /// The chat format's choices and the sample's limits.
+    public struct Settings: Sendable {
+        /// The chat format.
+        public var format: ChatFormat
+        /// System text for records that bring none; nil for the format's own.
+        public var system: String?
+        /// Longest sequence, pictures counted in full; nil for any. Longer ones are cut, but never at or before a
+        /// picture: those are rejected.
+        public var maxLength: Int?
+        /// How large a record may be.
+        public var limits: RecordLimits
+
+        public init(
+            format: ChatFormat, system: String? = nil, maxLength: Int? = nil,
+            limits: RecordLimits = RecordLimits()
+        ) {
+            (self.format, self.system) = (format, system)
+            (self.maxLength, self.limits) = (maxLength, limits)
+        }
+    }
+
+    /// The choices and limits.
+    public let settings: Settings
+
+    private let tokenizer: Tokenizer
+    private let tiler: Tiler
+    private let tilingKey: String
+    private let folder: PictureFolder?
+    private let reader: PictureReader
+    private let augmenter: Augmenter?
+    private let visualTokenCount: VisualTokenCount
+
+    /// - Parameters:
+    ///   - folder: where pictures lie; nil where records are text alone.
+    ///   - augmenter: slips cognition turns in on the fly; the turns are those of the offline file for the same
+    ///     seed and epoch.
+    ///   - visualTokenCount: visual tokens of a tiled picture.
+    public init(
+        tokenizer: Tokenizer, tiler: Tiler, folder: PictureFolder?, settings: Settings,
+        reader: PictureReader = PictureReader(), augmenter: Augmenter? = nil,
+        visualTokenCount: @escaping VisualTokenCount
+    ) {
+        self.tokenizer = tokenizer
+        self.tiler = tiler
+        self.folder = folder
+        self.settings = settings
+        self.reader = reader
+        self.augmenter = augmenter
+        self.visualTokenCount = visualTokenCount
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        let tiling = (try? encoder.encode(tiler.configuration)) ?? Data()
+        let alpha = "\(reader.alpha) \(reader.appliesOrientation) \(reader.convertsProfiles)"
+        tilingKey = String(
+            tiling.withUnsafeBytes { stableHash($0, seed: stableHash(alpha)) }, radix: 16)
+    }
+
+    /// The sample of a record; throws a ``Rejection`` without place where it cannot be one.
+    public func sample(_ record: Record, epoch: Int = 0) throws -> Sample {
+        do {
+            return try sample(record, epoch: epoch, cache: nil)
+        } catch let problem as RecordProblem {
+            throw problem.rejection(file: "", index: 0, id: record.id)
+        }
+    }
+
+    func sample(_ record: Record, epoch: Int, cache: PictureCache?) throws -> Sample {
+        try record.check(settings.limits)
+        let paths = try paths(of: record)
+        var decoded: [Int: Picture] = [:]
+        func picture(_ index: Int) throws -> Picture {
+            if let known = decoded[index] { return known }
+            do {
+                let picture = try reader.picture(path: paths[index])
+                decoded[index] = picture
+                return picture
+            } catch let error as PictureError {
+                throw RecordProblem(kind: .unreadablePicture, reason: "\(error)")
+            }
+        }
+        let augmented = try augmenter?.augmented(record, epoch: epoch, picture: picture) ?? record
+        let prompt = try prompt(of: augmented)
+
+        var entries: [PictureCache.Entry] = []
+        for (index, path) in paths.enumerated() {
+            if let known = cache?[path] {
+                entries.append(known)
+                continue
+            }
+            let entry = try tiled(picture(index), path: path)
+            cache?.insert(entry, for: path)
+            entries.append(entry)
+            decoded[index] = nil
+        }
+        let counts = entries.map { visualTokenCount($0.tiled.geometry) }
+        let fitting = try cut(prompt, counts)
+        return Sample(
+            recordID: record.id, ids: fitting.ids, isSupervised: fitting.isSupervised,
+            pictures: entries.map(\.tiled), pictureKeys: entries.map(\.key),
+            tokenCount: fitting.length(imageTokenCounts: counts))
+    }
+
+    private func paths(of record: Record) throws -> [String] {
+        guard !record.images.isEmpty else { return [] }
+        guard let folder else {
+            throw RecordProblem(
+                kind: .missingPicture,
+                reason: "the record has pictures, but no picture folder is given")
+        }
+        return try record.images.map { try folder.resolve($0) }
+    }
+
+    private func tiled(_ picture: Picture, path: String) throws -> PictureCache.Entry {
+        do {
+            let tiled = try tiler.tile(picture)
+            let content = contentKey(try MappedFile(path: path).bytes)
+            return PictureCache.Entry(tiled: tiled, key: "\(content)-\(tilingKey)")
+        } catch let error as PictureError {
+            throw RecordProblem(kind: .unreadablePicture, reason: "\(error)")
+        } catch let error as CorpusError {
+            throw RecordProblem(kind: .unreadablePicture, reason: "\(error)")
+        }
+    }
+
+    private func prompt(of record: Record) throws -> PromptIDs {
+        do {
+            return try settings.format.encode(
+                Self.turns(of: record), tokenizer: tokenizer, system: settings.system,
+                imageCount: record.images.count)
+        } catch let error as PromptingError {
+            throw RecordProblem(kind: .prompt, reason: "\(error)")
+        }
+    }
+
+    /// The conversation in the shape chat formats want, as LLaVA's loader has it: what the model says before the
+    /// user's first turn is dropped, as is a last question without an answer, and a turn's single picture comes
+    /// first.
+    static func turns(of record: Record) -> [Turn] {
+        var turns = record.turns.map { turn in
+            let role: Turn.Role =
+                switch turn.from {
+                case .system: .system
+                case .human: .user
+                case .gpt: .assistant
+                }
+            return Turn(role, pictureFirst(turn.value))
+        }
+        if let first = turns.firstIndex(where: { $0.role != .system }),
+            turns[first].role == .assistant
+        {
+            turns.remove(at: first)
+        }
+        if turns.last?.role == .user { turns.removeLast() }
+        return turns
+    }
+
+    private static func pictureFirst(_ text: String) -> String {
+        guard text.occurrences(of: Record.imageToken) == 1, !text.hasPrefix(Record.imageToken)
+        else { return text }
+        let rest = text.replacing(Record.imageToken, with: "")
+            .trimmingCharacters(in: .whitespacesAndNewlines)
+        return "\(Record.imageToken)\n\(rest)"
+    }
+
+    private func cut(_ prompt: PromptIDs, _ counts: [Int]) throws -> PromptIDs {
+        var prompt = prompt
+        if let limit = settings.maxLength, prompt.length(imageTokenCounts: counts) > limit {
+            let length = prompt.length(imageTokenCounts: counts)
+            let cut = try prompt.truncated(to: limit, imageTokenCounts: counts)
+            guard cut.removedImageCount == 0, !cut.removedAllSupervised else {
+                throw RecordProblem(
+                    kind: .length,
+                    reason: "\(length) tokens, over \(limit); the cut would take "
+                        + (cut.removedImageCount > 0 ? "a picture" : "every answer"))
+            }
+            prompt = cut.prompt
+        }
+        guard prompt.supervisedCount > 0 else {
+            throw RecordProblem(kind: .unsupervised, reason: "nothing in it is supervised")
+        }
+        return prompt
+    }
+}

@@ -1,0 +1,115 @@
+/// What cognition turns are made, how many, and how they are written.
+public struct CognitionConfiguration: Codable, Equatable, Sendable {
+    /// Decides every choice together with a record's id and the epoch.
+    public var seed: UInt64
+    /// Chance that a record with pictures gets turns, 0...1.
+    public var probability: Double
+    /// Most questions slipped into one record; the number is drawn from 1 up to it.
+    public var maxQuestions: Int
+    /// Relative weight of each task; empty for all that can be asked, alike.
+    public var tasks: [CognitionTask: Double]
+    /// Relative weight of each language; every task asked needs templates in all of them.
+    public var languages: [String: Double]
+    /// How codes and colours are written.
+    public var answers: AnswerVocabulary
+    /// How coordinates in the picture are counted.
+    public var coordinates: CoordinateKind
+    /// Cells along the longer side of the grid that windows and cells are asked of.
+    public var grid: Int
+    /// Cells along the longer side of the grid that is asked for whole.
+    public var coarseGrid: Int
+    /// Rows and columns of a region's colours.
+    public var colourGrid: Int
+    /// Levels a colour channel is counted in, 2...256; 256 is the bytes themselves.
+    public var colourLevels: Int
+    /// Most numbers in one answer: a code is one, a cell two, a colour three. A number is at most four digits and
+    /// a separator, so five tokens bound it in any tokenizer.
+    public var numbersPerAnswer: Int
+    /// Most numbers in all answers of one record.
+    public var numbersPerRecord: Int
+
+    enum CodingKeys: String, CodingKey {
+        case seed, probability, maxQuestions, tasks, languages, answers, coordinates, grid,
+            coarseGrid
+        case colourGrid, colourLevels, numbersPerAnswer, numbersPerRecord
+    }
+
+    public init(
+        seed: UInt64 = 0, probability: Double = 1, maxQuestions: Int = 1,
+        tasks: [CognitionTask: Double] = [:], languages: [String: Double] = ["en": 1],
+        answers: AnswerVocabulary = .text, coordinates: CoordinateKind = .thousandths,
+        grid: Int = 16,
+        coarseGrid: Int = 6, colourGrid: Int = 4, colourLevels: Int = 256,
+        numbersPerAnswer: Int = 48,
+        numbersPerRecord: Int = 96
+    ) {
+        self.seed = seed
+        self.probability = probability
+        self.maxQuestions = maxQuestions
+        self.tasks = tasks
+        self.languages = languages
+        self.answers = answers
+        self.coordinates = coordinates
+        self.grid = grid
+        self.coarseGrid = coarseGrid
+        self.colourGrid = colourGrid
+        self.colourLevels = colourLevels
+        self.numbersPerAnswer = numbersPerAnswer
+        self.numbersPerRecord = numbersPerRecord
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        let base = CognitionConfiguration()
+        func value<T: Decodable>(_ key: CodingKeys, _ standard: T) throws -> T {
+            try values.decodeIfPresent(T.self, forKey: key) ?? standard
+        }
+        seed = try value(.seed, base.seed)
+        probability = try value(.probability, base.probability)
+        maxQuestions = try value(.maxQuestions, base.maxQuestions)
+        tasks = try value(.tasks, base.tasks)
+        languages = try value(.languages, base.languages)
+        answers = try value(.answers, base.answers)
+        coordinates = try value(.coordinates, base.coordinates)
+        grid = try value(.grid, base.grid)
+        coarseGrid = try value(.coarseGrid, base.coarseGrid)
+        colourGrid = try value(.colourGrid, base.colourGrid)
+        colourLevels = try value(.colourLevels, base.colourLevels)
+        numbersPerAnswer = try value(.numbersPerAnswer, base.numbersPerAnswer)
+        numbersPerRecord = try value(.numbersPerRecord, base.numbersPerRecord)
+        do {
+            try check()
+        } catch let error as CorpusError {
+            throw DecodingError.dataCorrupted(
+                .init(codingPath: decoder.codingPath, debugDescription: "\(error)"))
+        }
+    }
+
+    /// Throws the first setting that cannot work.
+    public func check() throws {
+        func require(_ condition: Bool, _ key: CodingKeys, _ problem: String) throws {
+            guard condition else { throw CorpusError.setting(name: key.rawValue, problem: problem) }
+        }
+        try require((0...1).contains(probability), .probability, "\(probability) is not in 0...1")
+        try require(
+            (1...64).contains(maxQuestions), .maxQuestions, "\(maxQuestions) is not in 1...64")
+        try require(
+            tasks.values.allSatisfy { $0 >= 0 && $0.isFinite }
+                && (tasks.isEmpty || tasks.values.contains { $0 > 0 }),
+            .tasks, "weights must not be negative, and one must be above 0")
+        try require(
+            languages.values.allSatisfy { $0 >= 0 && $0.isFinite }
+                && languages.values.contains { $0 > 0 },
+            .languages, "weights must not be negative, and one must be above 0")
+        try require((1...128).contains(grid), .grid, "\(grid) is not in 1...128")
+        try require((1...128).contains(coarseGrid), .coarseGrid, "\(coarseGrid) is not in 1...128")
+        try require((1...64).contains(colourGrid), .colourGrid, "\(colourGrid) is not in 1...64")
+        try require(
+            (2...256).contains(colourLevels), .colourLevels, "\(colourLevels) is not in 2...256")
+        try require(
+            numbersPerAnswer >= 3, .numbersPerAnswer, "\(numbersPerAnswer) is below 3, one colour")
+        try require(
+            numbersPerRecord >= numbersPerAnswer, .numbersPerRecord,
+            "\(numbersPerRecord) is below numbersPerAnswer, \(numbersPerAnswer)")
+    }
+}

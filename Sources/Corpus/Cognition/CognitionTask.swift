@@ -1,0 +1,85 @@
+import Prompting
+
+/// A question about a picture's raw content whose answer is computed, not annotated (VLSA section 3.3).
+public enum CognitionTask: String, Codable, CaseIterable, Sendable, CodingKeyRepresentable {
+    /// The codes of the whole picture on a coarse grid.
+    case vqGrid = "vq_grid"
+    /// The codes of a window of the grid.
+    case vqWindow = "vq_window"
+    /// The code of one cell.
+    case vqCell = "vq_cell"
+    /// The codes of several cells.
+    case vqCells = "vq_cells"
+    /// The cells that have a given code.
+    case vqFind = "vq_find"
+    /// Mean colours, on a small grid, of the quarter of the picture right and below of a random vertex.
+    case pxQuarter = "px_quarter"
+    /// Mean colours, on a small grid, of a small window.
+    case pxWindow = "px_window"
+    /// The colour of one pixel.
+    case pxPoint = "px_point"
+    /// The cell that has a given mean colour.
+    case pxFind = "px_find"
+
+    /// Whether the task asks for codes, and so needs a codebook.
+    public var needsCodebook: Bool {
+        switch self {
+        case .vqGrid, .vqWindow, .vqCell, .vqCells, .vqFind: true
+        case .pxQuarter, .pxWindow, .pxPoint, .pxFind: false
+        }
+    }
+
+    /// What its templates may and must say. Rows and columns are counted from 1, the top left being first.
+    var schema: TemplateSchema {
+        let grid: Set = ["rows", "columns"]
+        let region: Set = ["left", "top", "frame"]
+        let (required, optional): (Set<String>, Set<String>) =
+            switch self {
+            case .vqGrid: (grid, ["codes"])
+            case .vqWindow:
+                (grid.union(["top", "bottom", "left", "right"]), ["codes", "height", "width"])
+            case .vqCell: (grid.union(["row", "column"]), ["codes"])
+            case .vqCells: (grid.union(["cells"]), ["codes", "count"])
+            case .vqFind: (grid.union(["code"]), ["codes"])
+            case .pxQuarter: (grid.union(region), ["right", "bottom", "highest"])
+            case .pxWindow: (grid.union(region).union(["right", "bottom"]), ["highest"])
+            case .pxPoint: (["x", "y", "frame"], ["highest"])
+            case .pxFind: (grid.union(["colour"]), ["highest"])
+            }
+        return TemplateSchema(
+            task: rawValue, required: required, optional: optional,
+            answers: AnswerFormat.allCases.map(\.rawValue))
+    }
+}
+
+/// Short phrases that the tasks' templates are completed with, templates themselves.
+enum CognitionPhrase: String, CaseIterable {
+    /// How coordinates are counted, for `frame`.
+    case thousandths = "frame_thousandths"
+    case pixels = "frame_pixels"
+    case padded = "frame_padded"
+    /// Which of several pictures a question is about; stands before it.
+    case picture = "which_picture"
+
+    var schema: TemplateSchema {
+        switch self {
+        case .thousandths: TemplateSchema(task: rawValue, required: [])
+        case .pixels, .padded: TemplateSchema(task: rawValue, required: ["width", "height"])
+        case .picture: TemplateSchema(task: rawValue, required: ["number"])
+        }
+    }
+}
+
+extension TemplateLibrary {
+    /// The templates of the cognition tasks in `folders`, checked; `Templates/cognition` holds the package's own.
+    public static func cognition(_ folders: String...) throws -> TemplateLibrary {
+        try cognition(folders: folders)
+    }
+
+    /// The templates of the cognition tasks in `folders`, checked.
+    public static func cognition(folders: [String]) throws -> TemplateLibrary {
+        try TemplateLibrary(
+            folders: folders,
+            schemas: CognitionTask.allCases.map(\.schema) + CognitionPhrase.allCases.map(\.schema))
+    }
+}
