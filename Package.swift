@@ -91,7 +91,7 @@ let package = Package(
     targets: [
         .target(name: "CTorch", cxxSettings: torchCompile, linkerSettings: torchLink),
         .target(
-            name: "CVips", cSettings: [.unsafeFlags(vipsIncludes)],
+            name: "CVips", cSettings: [.unsafeFlags(vipsIncludes + ["-O2"])],
             linkerSettings: [
                 .linkedLibrary("vips"), .linkedLibrary("gobject-2.0"), .linkedLibrary("glib-2.0"),
             ]),

@@ -173,11 +173,7 @@ extension PictureReader {
     }
 
     private func format(of source: Source, name: String) throws -> PictureFormat {
-        let head: [UInt8]
-        switch source {
-        case .file(let path): head = try firstBytes(ofFile: path)
-        case .memory(let bytes): head = Array(bytes.prefix(32))
-        }
+        let head = try firstBytes(of: source, count: 32)
         guard !head.isEmpty else { throw PictureError.empty(name: name) }
         guard let format = PictureFormat(firstBytes: head) else {
             throw PictureError.unknownFormat(name: name)
@@ -192,8 +188,13 @@ extension PictureReader {
         return format
     }
 
-    /// The first 32 bytes of a regular file; a pipe or a device would block or never end.
-    private func firstBytes(ofFile path: String) throws -> [UInt8] {
+    /// The first bytes, of a regular file: a pipe or a device would block or never end.
+    private func firstBytes(of source: Source, count wanted: Int) throws -> [UInt8] {
+        let path: String
+        switch source {
+        case .memory(let bytes): return Array(bytes.prefix(wanted))
+        case .file(let name): path = name
+        }
         func reason() -> String { String(cString: strerror(errno)) }
         let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
         guard descriptor >= 0 else {
@@ -208,8 +209,8 @@ extension PictureReader {
             throw PictureError.unreadable(name: path, reason: "it is not a regular file")
         }
         var failed = false
-        let head = [UInt8](unsafeUninitializedCapacity: 32) { buffer, count in
-            let got = Foundation.read(descriptor, buffer.baseAddress, 32)
+        let head = [UInt8](unsafeUninitializedCapacity: wanted) { buffer, count in
+            let got = Foundation.read(descriptor, buffer.baseAddress, wanted)
             failed = got < 0
             count = max(got, 0)
         }
@@ -228,9 +229,15 @@ extension PictureReader {
     }
 
     private func decoded(_ source: Source, name: String, padColour: [UInt8]?) throws -> Picture {
-        let treatment = padColour.map(AlphaTreatment.over) ?? alpha
+        var treatment = padColour.map(AlphaTreatment.over) ?? alpha
         let look = try opened(source, name: name) { opened -> FirstLook in
             try check(opened)
+            if opened.format == .gif, treatment == .dropped,
+                let colour = GIFPalette.transparentColour(
+                    in: try firstBytes(of: source, count: GIFPalette.searchedBytes))
+            {
+                treatment = .over(colour)  // alpha is all or nothing
+            }
             let original = uprightSize(of: opened)
             let shrink = shrinkFactor(for: opened.stored)
             let byDecoder = decoderShrink(of: opened.format, atMost: shrink)

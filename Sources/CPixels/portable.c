@@ -1,9 +1,11 @@
 #include "passes.h"
 
-void rows_portable(
-    const uint8_t *in, size_t in_stride, const uint8_t *in_end, size_t rows,
+static void pack(axis_weights *axis) { (void)axis; }
+
+static int resample_rows(
+    const uint8_t *in, size_t in_stride, size_t in_bytes, const uint8_t *in_end, size_t rows,
     const axis_weights *axis, uint8_t *out, size_t out_stride) {
-  (void)in_end;
+  (void)in_bytes, (void)in_end;
   for (size_t y = 0; y < rows; y++, in += in_stride, out += out_stride) {
     for (size_t x = 0; x < axis->count; x++) {
       const int32_t *weights = axis->weights + x * axis->stride;
@@ -19,11 +21,12 @@ void rows_portable(
       out[3 * x + 2] = clamped(b);
     }
   }
+  return 0;
 }
 
 enum { COLUMNS_AT_ONCE = 128 };
 
-void columns_portable(
+static void resample_columns(
     const uint8_t *in, size_t row_bytes, const axis_weights *axis, uint8_t *out) {
   int32_t sums[COLUMNS_AT_ONCE];
   for (size_t y = 0; y < axis->count; y++, out += row_bytes) {
@@ -41,3 +44,5 @@ void columns_portable(
     }
   }
 }
+
+const resampler portable_resampler = {pack, resample_rows, resample_columns};

@@ -3,7 +3,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-cpixels_instructions cpixels_best_instructions(void) { return CPIXELS_PORTABLE; }
+cpixels_instructions cpixels_best_instructions(void) {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512vnni"))
+    return CPIXELS_AVX512_VNNI;
+  if (__builtin_cpu_supports("avx2")) return CPIXELS_AVX2;
+#endif
+  return CPIXELS_PORTABLE;
+}
+
+static const resampler *resampler_of(cpixels_instructions instructions) {
+#if defined(__x86_64__)
+  if (instructions == CPIXELS_AVX512_VNNI) return &avx512_resampler;
+  if (instructions == CPIXELS_AVX2) return &avx2_resampler;
+#endif
+  (void)instructions;
+  return &portable_resampler;
+}
 
 static void copy_window(
     const uint8_t *in, size_t width, cpixels_window window, uint8_t *out) {
@@ -62,12 +79,9 @@ int cpixels_resize(
   if (filter == CPIXELS_NEAREST)
     return resize_nearest(in, width, height, new_width, new_height, window, out);
 
-  (void)instructions;
-  row_pass resample_rows = rows_portable;
-  column_pass resample_columns = columns_portable;
-
+  const resampler *kernels = resampler_of(instructions);
   axis_weights x = {0}, y = {0};
-  uint8_t *between = NULL;
+  uint8_t *between = NULL, *packed = NULL;
   int status = -1;
   if (along_rows && make_weights(&x, width, new_width, window.left, window.width, filter)) goto done;
   if (down_columns && make_weights(&y, height, new_height, window.top, window.height, filter))
@@ -79,53 +93,55 @@ int cpixels_resize(
   if (along_rows) {
     reach(&x, &left, &right);
     for (size_t i = 0; i < x.count; i++) x.start[i] -= left;
+    kernels->pack(&x);
   }
   if (down_columns) {
     reach(&y, &top, &bottom);
     for (size_t i = 0; i < y.count; i++) y.start[i] -= top;
+    kernels->pack(&y);
   }
   const uint8_t *first = in + (top * width + left) * 3;
   const uint8_t *in_end = in + width * height * 3;
-  const size_t in_stride = width * 3;
+  const size_t in_stride = width * 3, out_stride = window.width * 3;
   const size_t needed_rows = bottom - top, needed_bytes = (right - left) * 3;
 
   if (!down_columns) {
-    resample_rows(first, in_stride, in_end, needed_rows, &x, out, window.width * 3);
-    status = 0;
+    status = kernels->rows(
+        first, in_stride, needed_bytes, in_end, needed_rows, &x, out, out_stride);
     goto done;
   }
   // Pillow 13 goes down the columns first where that removes most of the work.
   const int columns_first =
       new_height < height &&
       (double)height - (double)new_height > 2 * ((double)width - (double)new_width);
-  if (!along_rows || columns_first) {
-    const uint8_t *packed = first;
-    if (needed_bytes != in_stride) {
-      uint8_t *copy = malloc(needed_rows * needed_bytes + 64);
-      if (!copy) goto done;
-      for (size_t row = 0; row < needed_rows; row++)
-        memcpy(copy + row * needed_bytes, first + row * in_stride, needed_bytes);
-      packed = copy;
-    }
-    if (!along_rows) {
-      resample_columns(packed, needed_bytes, &y, out);
-      status = 0;
-    } else if ((between = malloc(window.height * needed_bytes + 64))) {
-      resample_columns(packed, needed_bytes, &y, between);
-      resample_rows(
-          between, needed_bytes, between + window.height * needed_bytes + 64, window.height, &x, out,
-          window.width * 3);
-      status = 0;
-    }
-    if (packed != first) free((void *)(uintptr_t)packed);
+  if (along_rows && !columns_first) {
+    between = malloc(needed_rows * out_stride);
+    if (!between) goto done;
+    status = kernels->rows(
+        first, in_stride, needed_bytes, in_end, needed_rows, &x, between, out_stride);
+    if (status == 0) kernels->columns(between, out_stride, &y, out);
     goto done;
   }
-  between = malloc(needed_rows * window.width * 3 + 64);
+  if (needed_bytes != in_stride) {  // the column pass wants packed rows
+    packed = malloc(needed_rows * needed_bytes);
+    if (!packed) goto done;
+    for (size_t row = 0; row < needed_rows; row++)
+      memcpy(packed + row * needed_bytes, first + row * in_stride, needed_bytes);
+    first = packed;
+  }
+  if (!along_rows) {
+    kernels->columns(first, needed_bytes, &y, out);
+    status = 0;
+    goto done;
+  }
+  between = malloc(window.height * needed_bytes);
   if (!between) goto done;
-  resample_rows(first, in_stride, in_end, needed_rows, &x, between, window.width * 3);
-  resample_columns(between, window.width * 3, &y, out);
-  status = 0;
+  kernels->columns(first, needed_bytes, &y, between);
+  status = kernels->rows(
+      between, needed_bytes, needed_bytes, between + window.height * needed_bytes, window.height, &x,
+      out, out_stride);
 done:
+  free(packed);
   free(between);
   free_weights(&x);
   free_weights(&y);

@@ -57,8 +57,9 @@ int make_weights(
   axis->start = malloc(count * sizeof *axis->start);
   axis->length = malloc(count * sizeof *axis->length);
   axis->weights = calloc(count * axis->stride, sizeof *axis->weights);
+  axis->packed = malloc(count * axis->stride * sizeof *axis->packed);
   double *exact = malloc(most * sizeof *exact);
-  if (!axis->start || !axis->length || !axis->weights || !exact) {
+  if (!axis->start || !axis->length || !axis->weights || !axis->packed || !exact) {
     free(exact);
     free_weights(axis);
     return -1;
@@ -90,5 +91,6 @@ void free_weights(axis_weights *axis) {
   free(axis->start);
   free(axis->length);
   free(axis->weights);
+  free(axis->packed);
   *axis = (axis_weights){0};
 }

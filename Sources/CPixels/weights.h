@@ -14,6 +14,7 @@ typedef struct {
   size_t *start;
   size_t *length;
   int32_t *weights;
+  int32_t *packed;  // room for as many words as `weights`, laid out by the kernel that reads them
 } axis_weights;
 
 /// Weights of outputs `first ..< first + count` when `in_size` samples become `out_size`. Returns 0 or -1.

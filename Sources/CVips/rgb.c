@@ -207,7 +207,7 @@ int cvips_read_rgb(
 
   // A strip of about a megabyte.
   int strip = (int)((1u << 20) / (row_bytes + 1));
-  strip = strip < 1 ? 1 : strip > 64 ? 64 : strip;
+  strip = strip < 1 ? 1 : strip > 32 ? 32 : strip;
 
   VipsRegion *region = vips_region_new(image);
   uint8_t *narrow = layout.is_16bit ? malloc(samples) : NULL;

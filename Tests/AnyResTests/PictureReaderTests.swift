@@ -146,6 +146,49 @@ struct PictureReaderTests {
         #expect(try reader.read(bytes: wide).bytes == [200, 200, 200])
     }
 
+    @Test("a transparent GIF shows its palette's colour where alpha is dropped")
+    func transparentGIF() throws {
+        // 2 x 1 pixels, indices 1 and 0 of a palette of two; 1 is transparent.
+        let gif: [UInt8] =
+            Array("GIF89a".utf8) + [2, 0, 1, 0, 0x80, 0, 0, 10, 20, 30, 40, 50, 60]
+            + [0x21, 0xF9, 4, 1, 0, 0, 1, 0] + [0x2C, 0, 0, 0, 0, 2, 0, 1, 0, 0]
+            + [2, 2, 0x0C, 0x0A, 0, 0x3B]
+        #expect(try reader.read(bytes: gif, padColour: [1, 2, 3]).bytes == [1, 2, 3, 10, 20, 30])
+        var dropping = reader
+        dropping.alpha = .dropped
+        #expect(try dropping.read(bytes: gif).bytes == [40, 50, 60, 10, 20, 30])
+    }
+
+    @Test("orientation in a PNG's eXIf chunk")
+    func orientedPNG() throws {
+        let png = MadeFiles.png(
+            width: 2, height: 1, colour: 2,
+            extra: MadeFiles.chunk("eXIf", MadeFiles.exif(orientation: 6)),
+            rows: [[1, 2, 3, 4, 5, 6]])
+        let result = try reader.read(bytes: png)
+        #expect(result == Pixels(width: 1, height: 2, bytes: [1, 2, 3, 4, 5, 6]))
+    }
+
+    @Test("TIFF where it is accepted", .enabled(if: PictureFormat.tiff.isInstalled))
+    func tiff() throws {
+        func entry(_ tag: UInt8, _ kind: UInt8, _ count: UInt8, _ value: UInt8) -> [UInt8] {
+            [tag, 1, kind, 0, count, 0, 0, 0, value, 0, 0, 0]
+        }
+        // 2 x 1 pixels of 8-bit RGB in one strip behind the directory.
+        let entries = [
+            entry(0, 3, 1, 2), entry(1, 3, 1, 1), entry(2, 3, 1, 8), entry(3, 3, 1, 1),
+            entry(6, 3, 1, 2), entry(17, 4, 1, 122), entry(21, 3, 1, 3), entry(22, 3, 1, 1),
+            entry(23, 4, 1, 6),
+        ]
+        let tiff: [UInt8] =
+            [0x49, 0x49, 42, 0, 8, 0, 0, 0, 9, 0] + entries.flatMap { $0 } + [0, 0, 0, 0]
+            + [9, 8, 7, 6, 5, 4]
+        #expect(throws: PictureError.self) { try reader.read(bytes: tiff) }
+        var accepting = reader
+        accepting.formats.insert(.tiff)
+        #expect(try accepting.read(bytes: tiff).bytes == [9, 8, 7, 6, 5, 4])
+    }
+
     @Test("tiny pictures")
     func tiny() throws {
         let one = MadeFiles.png(width: 1, height: 1, colour: 2, rows: [[1, 2, 3]])
@@ -206,12 +249,19 @@ struct BadPictureTests {
         }
     }
 
-    @Test("cut off at every length", arguments: ["01_rgb.png", "02_rgb_420.jpg", "11_lossy.webp"])
+    @Test(
+        "cut off at any length: an error, or all that was there to see",
+        arguments: ["01_rgb.png", "02_rgb_420.jpg", "10_animated.gif", "11_lossy.webp"])
     func truncated(name: String) throws {
         let whole = try Fixtures.bytes(name)
-        // The last bytes of a PNG or JPEG are markers that decoders can do without.
-        for length in stride(from: 0, to: whole.count - 40, by: 7) {
-            #expect(refusal(Array(whole[..<length])) != nil, "\(length) of \(whole.count) bytes")
+        let pixels = try reader.read(bytes: whole)
+        for length in stride(from: 0, to: whole.count, by: 7) {
+            let result = try? reader.read(bytes: Array(whole[..<length]))
+            // Markers after the pixels, and a GIF's later frames, can be done without.
+            let mayBeWhole = length >= (name == "10_animated.gif" ? 700 : whole.count - 12)
+            #expect(
+                result == nil || (mayBeWhole && result == pixels),
+                "\(length) of \(whole.count) bytes")
         }
     }
 
