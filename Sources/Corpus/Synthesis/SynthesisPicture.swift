@@ -1,0 +1,162 @@
+extension Synthesis {
+    /// What a picture shows.
+    public enum Subject: String, Codable, CaseIterable, Sendable {
+        case scene, signs, chart, page
+    }
+
+    /// The two halves of a data set. They share no picture and no text string.
+    public enum Split: String, Codable, CaseIterable, Sendable {
+        case train
+        case heldOut = "heldout"
+    }
+
+    /// What a question asks for: the unit by which answers are scored.
+    public enum QuestionKind: String, Codable, CaseIterable, Sendable {
+        /// How many shapes or signs.
+        case count
+        /// How many small dots. Fine.
+        case smallCount = "small-count"
+        case color, shape, position
+        /// On which side of another a shape is.
+        case relation
+        /// A code of several digits. Fine.
+        case text
+        /// A single digit. Fine.
+        case digit
+        /// What bars and lines say.
+        case chart
+        /// What a page is and how much is on it.
+        case page
+        /// The numbers of a page. Fine.
+        case field
+
+        /// Whether the answer is too small for a 112-pixel snapshot of the picture.
+        public var isFine: Bool {
+            switch self {
+            case .smallCount, .text, .digit, .field: true
+            case .count, .color, .shape, .position, .relation, .chart, .page: false
+            }
+        }
+    }
+
+    /// One question with its known answer.
+    public struct Question: Equatable, Sendable {
+        public let kind: QuestionKind
+        /// The question's type within its kind, as in `count.all`.
+        public let form: String
+        public let question: String
+        /// One word, number, code or short phrase.
+        public let answer: String
+    }
+
+    /// A rectangle in picture pixels.
+    public struct Box: Equatable, Sendable {
+        public let x0, y0, x1, y1: Double
+
+        public init(_ x0: Double, _ y0: Double, _ x1: Double, _ y1: Double) {
+            (self.x0, self.y0, self.x1, self.y1) = (x0, y0, x1, y1)
+        }
+
+        var width: Double { x1 - x0 }
+        var height: Double { y1 - y0 }
+        var midX: Double { (x0 + x1) / 2 }
+        var midY: Double { (y0 + y1) / 2 }
+
+        func grown(by margin: Double) -> Box {
+            Box(x0 - margin, y0 - margin, x1 + margin, y1 + margin)
+        }
+
+        func overlaps(_ other: Box) -> Bool {
+            x0 < other.x1 && other.x0 < x1 && y0 < other.y1 && other.y0 < y1
+        }
+
+        /// The share of this box's area that lies in `other`, 0...1.
+        func share(in other: Box) -> Double {
+            let w = min(x1, other.x1) - max(x0, other.x0)
+            let h = min(y1, other.y1) - max(y0, other.y0)
+            return w > 0 && h > 0 ? w * h / max(width * height, 1e-9) : 0
+        }
+    }
+
+    /// A thing in the picture, where it is, and what to call it.
+    public struct Region: Equatable, Sendable {
+        /// What a region is.
+        public enum Kind: String, Codable, CaseIterable, Sendable {
+            case shape, dot, plate, bar, point, header, highlight, marker, paragraph, row
+            /// A word of a closed list: a title, a field's name, a day.
+            case word
+            /// One digit.
+            case glyph
+            /// A whole code, whose glyphs are regions too.
+            case text
+            /// Several dots together.
+            case group
+
+            /// Whether the captions of the kind come from a small closed vocabulary.
+            public var isElementary: Bool { self != .text && self != .group }
+        }
+
+        public let kind: Kind
+        public let box: Box
+        /// A short phrase, as in `red circle` or, for one glyph, `7`.
+        public let caption: String
+        /// The index of the region that this one is a part of (a sign's code, a code's digit).
+        public let parent: Int?
+    }
+
+    /// A picture with all that is known about it; the drawing is SVG, `width` x `height` pixels.
+    public struct Picture: Sendable {
+        public let subject: Subject
+        public let width: Int
+        public let height: Int
+        public let svg: String
+        /// One or two sentences that name what is there, the fine text included.
+        public let caption: String
+        public let questions: [Question]
+        public let regions: [Region]
+
+        /// What a crop of the picture shows, or nil where it shows nothing that has a name.
+        public func captionOfCrop(_ crop: Box) -> String? {
+            Synthesis.captionOfCrop(crop, regions: regions)
+        }
+    }
+
+    /// What a crop of a picture with these regions shows, as in `red circle, 2 small blue dots`,
+    /// or nil where it shows nothing that has a name.
+    ///
+    /// A region counts as seen with at least four fifths of its area in the crop. One that is cut
+    /// gives way to its parts, or, with at least a third in the crop, is named as `part of` it.
+    public static func captionOfCrop(_ crop: Box, regions: [Region]) -> String? {
+        var phrases: [String] = []
+        var counts: [String: Int] = [:]
+        var named = [Bool](repeating: false, count: regions.count)
+        var isParent = [Bool](repeating: false, count: regions.count)
+        for region in regions {
+            if let parent = region.parent { isParent[parent] = true }
+        }
+        for (index, region) in regions.enumerated() {
+            if let parent = region.parent, named[parent] {
+                named[index] = true
+                continue
+            }
+            let share = region.box.share(in: crop)
+            let phrase: String
+            if share >= 0.8 {
+                phrase = region.caption
+                named[index] = true
+            } else if share >= 1.0 / 3, !isParent[index], region.parent == nil {
+                phrase = "part of " + region.caption
+            } else {
+                continue
+            }
+            if counts.updateValue(counts[phrase, default: 0] + 1, forKey: phrase) == nil {
+                phrases.append(phrase)
+            }
+        }
+        guard !phrases.isEmpty else { return nil }
+        return phrases.map { phrase in
+            let count = counts[phrase] ?? 1
+            return count > 1 && phrase.count > 1 ? "\(count) \(phrase)s" : phrase
+        }.joined(separator: ", ")
+    }
+}
