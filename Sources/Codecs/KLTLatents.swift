@@ -105,7 +105,7 @@ public struct KLTLatents: Sendable {
 
     /// Fits latents to pictures; unreadable ones are left out and counted in the report.
     public static func fit(
-        _ pictures: FitPictures, settings: KLTSettings = KLTSettings(),
+        pictures: FitPictures, settings: KLTSettings = KLTSettings(),
         progress: ((_ phase: String, _ done: Int, _ of: Int) -> Void)? = nil
     ) throws -> KLTLatents {
         try settings.check()

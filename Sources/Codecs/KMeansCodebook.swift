@@ -103,7 +103,7 @@ public struct KMeansCodebook: Codebook {
 
     /// Fits a codebook to pictures; unreadable ones are left out and counted in the report.
     public static func fit(
-        _ pictures: FitPictures, settings: KMeansSettings = KMeansSettings(),
+        pictures: FitPictures, settings: KMeansSettings = KMeansSettings(),
         progress: ((_ phase: String, _ done: Int, _ of: Int) -> Void)? = nil
     ) throws -> KMeansCodebook {
         try settings.check()

@@ -72,9 +72,15 @@ public struct Rejection: Error, Codable, Equatable, Sendable, CustomStringConver
 }
 
 /// A reason to leave a record out, before it is known which one it is.
-struct RecordProblem: Error, Equatable {
-    let kind: RejectionKind
-    let reason: String
+public struct RecordProblem: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The kind of reason.
+    public let kind: RejectionKind
+    /// The reason in words.
+    public let reason: String
+
+    init(kind: RejectionKind, reason: String) { (self.kind, self.reason) = (kind, reason) }
+
+    public var description: String { reason }
 
     func rejection(file: String, index: Int, id: String?) -> Rejection {
         Rejection(file: file, index: index, id: id, kind: kind, reason: reason)

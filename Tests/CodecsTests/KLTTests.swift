@@ -12,7 +12,8 @@ struct KLTTests {
         var settings = Self.settings
         settings.longestSides = [24]
         settings.patchLimit = 24 * 384  // every patch of every picture
-        let latents = try KLTLatents.fit(syntheticPictures, settings: settings)
+        let latents = try KLTLatents.fit(
+            pictures: syntheticPictures, settings: settings)
         var sums = [Double](repeating: 0, count: 16)
         var squares = sums
         var count = 0.0
@@ -35,7 +36,8 @@ struct KLTTests {
     }
 
     @Test func basisIsOrthonormal() throws {
-        let latents = try KLTLatents.fit(syntheticPictures, settings: Self.settings)
+        let latents = try KLTLatents.fit(
+            pictures: syntheticPictures, settings: Self.settings)
         let f = 48
         for a in 0..<16 {
             for b in 0...a {
@@ -49,7 +51,8 @@ struct KLTTests {
 
     /// The stated formula, which tensor code follows, is what ``KLTLatents/encode(_:)`` computes.
     @Test func encodingFollowsItsFormula() throws {
-        let latents = try KLTLatents.fit(syntheticPictures, settings: Self.settings)
+        let latents = try KLTLatents.fit(
+            pictures: syntheticPictures, settings: Self.settings)
         let picture = syntheticPicture(40, width: 16, height: 8)
         let grid = try latents.encode(picture)
         let patches = try Patches(of: picture, side: 4)
@@ -73,7 +76,8 @@ struct KLTTests {
         for channels in [2, 8, 24] {
             var settings = Self.settings
             settings.channels = channels
-            let latents = try KLTLatents.fit(syntheticPictures, settings: settings)
+            let latents = try KLTLatents.fit(
+                pictures: syntheticPictures, settings: settings)
             let rebuilt = try latents.decode(latents.encode(picture))
             let quality = try decibels(rebuilt, against: picture)
             #expect(quality > previous)
@@ -85,7 +89,7 @@ struct KLTTests {
             width: 64, height: 64, bytes: (0..<64 * 64 * 3).map { _ in UInt8(generator.below(256)) }
         )
         let full = try KLTLatents.fit(
-            FitPictures([noise]),
+            pictures: FitPictures([noise]),
             settings: KLTSettings(channels: 12, patchSide: 2, longestSides: [32]))
         #expect(try full.decode(full.encode(noise)) == noise)
     }
@@ -94,12 +98,16 @@ struct KLTTests {
         let grey = FitPictures([
             Pixels(width: 64, height: 64, bytes: .init(repeating: 9, count: 64 * 64 * 3))
         ])
-        #expect(throws: CodecError.self) { try KLTLatents.fit(grey, settings: Self.settings) }
+        #expect(throws: CodecError.self) {
+            try KLTLatents.fit(
+                pictures: grey, settings: Self.settings)
+        }
     }
 
     @Test func savedAndReadIsTheSame() throws {
         try withTemporaryFolder { folder in
-            let latents = try KLTLatents.fit(syntheticPictures, settings: Self.settings)
+            let latents = try KLTLatents.fit(
+                pictures: syntheticPictures, settings: Self.settings)
             try latents.save(to: folder)
             let read = try KLTLatents(folder: folder)
             #expect(read.fingerprint == latents.fingerprint && read.report == latents.report)

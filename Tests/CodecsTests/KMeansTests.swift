@@ -62,17 +62,24 @@ struct KMeansTests {
         let grey = FitPictures([
             Pixels(width: 64, height: 64, bytes: .init(repeating: 9, count: 64 * 64 * 3))
         ])
-        #expect(throws: CodecError.self) { try KMeansCodebook.fit(grey, settings: Self.settings) }
+        #expect(throws: CodecError.self) {
+            try KMeansCodebook.fit(
+                pictures: grey, settings: Self.settings)
+        }
     }
 
     @Test func fitIsDeterministicAndUsesItsCodes() throws {
-        let first = try KMeansCodebook.fit(syntheticPictures, settings: Self.settings)
-        let second = try KMeansCodebook.fit(syntheticPictures, settings: Self.settings)
+        let first = try KMeansCodebook.fit(
+            pictures: syntheticPictures, settings: Self.settings)
+        let second = try KMeansCodebook.fit(
+            pictures: syntheticPictures, settings: Self.settings)
         #expect(first.fingerprint == second.fingerprint)
         var other = Self.settings
         other.seed = 4
         #expect(
-            try KMeansCodebook.fit(syntheticPictures, settings: other).fingerprint
+            try KMeansCodebook.fit(
+                pictures: syntheticPictures, settings: other
+            ).fingerprint
                 != first.fingerprint)
         let use = try #require(first.report.use)
         #expect(use.usedFraction == 1)
@@ -82,7 +89,8 @@ struct KMeansTests {
     }
 
     @Test func codesOfTheirOwnPictureComeBack() throws {
-        let codebook = try KMeansCodebook.fit(syntheticPictures, settings: Self.settings)
+        let codebook = try KMeansCodebook.fit(
+            pictures: syntheticPictures, settings: Self.settings)
         let grid = try codebook.indices(of: syntheticPicture(5), longestSide: 12)
         #expect(grid.shape == GridShape(rows: 8, columns: 12))
         #expect(grid.values.allSatisfy { (0..<24).contains($0) })
@@ -101,17 +109,20 @@ struct KMeansTests {
             if index % 5 == 0 { throw Unreadable() }
             return syntheticPicture(index)
         }
-        let codebook = try KMeansCodebook.fit(pictures, settings: Self.settings)
+        let codebook = try KMeansCodebook.fit(
+            pictures: pictures, settings: Self.settings)
         #expect(codebook.report.pictures == 20 && codebook.report.unreadable == 5)
         #expect(throws: CodecError.self) {
             try KMeansCodebook.fit(
-                FitPictures(count: 3) { _ in throw Unreadable() }, settings: Self.settings)
+                pictures: FitPictures(count: 3) { _ in throw Unreadable() }, settings: Self.settings
+            )
         }
     }
 
     @Test func savedAndReadIsTheSame() throws {
         try withTemporaryFolder { folder in
-            let codebook = try KMeansCodebook.fit(syntheticPictures, settings: Self.settings)
+            let codebook = try KMeansCodebook.fit(
+                pictures: syntheticPictures, settings: Self.settings)
             try codebook.save(to: folder + "/codebook")
             let read = try KMeansCodebook(folder: folder + "/codebook")
             #expect(read.fingerprint == codebook.fingerprint)
@@ -128,7 +139,8 @@ struct KMeansTests {
         var settings = Self.settings
         settings.dimensions = 1000
         #expect {
-            try KMeansCodebook.fit(syntheticPictures, settings: settings)
+            try KMeansCodebook.fit(
+                pictures: syntheticPictures, settings: settings)
         } throws: {
             "\($0)".contains("dimensions") && "\($0)".contains("1...48")
         }

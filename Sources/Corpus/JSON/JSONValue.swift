@@ -10,6 +10,16 @@ public indirect enum JSONValue: Equatable, Sendable {
     case array([JSONValue])
     case object(JSONObject)
 
+    /// The number as a `Double`; nil for other values.
+    public var double: Double? {
+        if case .number(let digits) = self { Double(digits) } else { nil }
+    }
+
+    /// The text of a string; nil for other values.
+    public var text: String? {
+        if case .string(let text) = self { text } else { nil }
+    }
+
     /// What kind of value it is, for messages.
     var kind: String {
         switch self {

@@ -24,7 +24,7 @@ public struct PictureFolder: Sendable {
     ///
     /// Refused: empty and absolute paths, `..`, NUL, and links that lead out of the folder. The real path's
     /// components are compared with the folder's, so a sibling whose name merely starts alike is outside.
-    func resolve(_ name: String) throws(RecordProblem) -> String {
+    public func resolve(_ name: String) throws(RecordProblem) -> String {
         func unsafe(_ why: String) -> RecordProblem {
             RecordProblem(kind: .unsafePath, reason: "the picture path \(quoted(name)) \(why)")
         }
