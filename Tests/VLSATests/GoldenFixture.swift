@@ -52,10 +52,15 @@ struct GoldenFixture: CustomTestStringConvertible {
     }
 }
 
-/// Folders that vanish with the test process's temporary directory.
+/// Folders that vanish when the tests end.
 enum TemporaryFolder {
+    private static let root: String = {
+        atexit { try? FileManager.default.removeItem(atPath: TemporaryFolder.root) }
+        return NSTemporaryDirectory() + "vlsa-tests-" + UUID().uuidString
+    }()
+
     static func make() throws -> String {
-        let path = NSTemporaryDirectory() + "vlsa-tests-" + UUID().uuidString
+        let path = root + "/" + UUID().uuidString
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         return path
     }
@@ -91,8 +96,8 @@ struct GoldenValues {
 
     /// Holds every `grad.X` and `gradnorm.X` against the gradients in `store`.
     ///
-    /// - Parameter place: the store's name of a checkpoint's tensor; nil for one that the part does not have, whose
-    ///   gradient must then be none.
+    /// - Parameter place: the store's name of a checkpoint's tensor; nil for one that the part does
+    ///   not have, whose gradient must then be none.
     func expectGradients(
         in store: ParameterStore, place: (String) -> String?,
         sourceLocation: SourceLocation = #_sourceLocation
@@ -100,7 +105,9 @@ struct GoldenValues {
         var checked = 0
         for name in file.names {
             let isNorm = name.hasPrefix("gradnorm.")
-            guard isNorm || (name.hasPrefix("grad.") && !name.hasPrefix("grad.in.")) else { continue }
+            guard isNorm || (name.hasPrefix("grad.") && !name.hasPrefix("grad.in.")) else {
+                continue
+            }
             let expected = try self(name)
             let tensor = String(name.drop { $0 != "." }.dropFirst())
             guard let found = place(tensor).flatMap({ store[$0] }) else {

@@ -100,7 +100,9 @@ import TorchNN
         #expect(made == expected)
     }
 
-    @Test("stop tokens of generation_config.json", arguments: ["llama3", "llama3_sharded_bf16", "qwen2"])
+    @Test(
+        "stop tokens of generation_config.json",
+        arguments: ["llama3", "llama3_sharded_bf16", "qwen2"])
     func stopsAtAnyStopToken(_ family: String) throws {
         let fixture = GoldenFixture(family)
         let (model, _) = try open(fixture)
@@ -156,13 +158,15 @@ import TorchNN
         expectClose(loaded(loaded.embed(ids)), model(model.embed(ids)), within: 0)
     }
 
-    @Test("rotary tables of the real configurations", arguments: [
-        "linear4", "llama2", "llama3", "llama3.1", "llama3.2-1b", "qwen2",
-    ])
+    @Test(
+        "rotary tables of the real configurations",
+        arguments: [
+            "linear4", "llama2", "llama3", "llama3.1", "llama3.2-1b", "qwen2",
+        ])
     func rotaryTables(_ name: String) throws {
         let golden = try GoldenFixture("rope").values()
-        let case_ = try RotaryCase.all()[name]
-        let configuration = try #require(case_)
+        let cases = try RotaryCase.all()
+        let configuration = try #require(cases[name])
         let table = RotaryTable(
             headWidth: configuration.headWidth, theta: configuration.theta,
             scaling: configuration.scaling)

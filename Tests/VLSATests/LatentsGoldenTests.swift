@@ -82,7 +82,8 @@ import TorchNN
     }
 
     @Test func kltLatentsRebuildWhatTheirBasisSpans() throws {
-        // Two orthonormal rows over patches of one pixel; a picture in their span comes back exactly.
+        // Two orthonormal rows over patches of one pixel; a picture in their span comes back
+        // exactly.
         let folder = try TemporaryFolder.make()
         let half = Float(0.5).squareRoot()
         try SafetensorsFile.write(

@@ -124,19 +124,21 @@ import TorchNN
         }
     }
 
-    @Test("a new tower from its configuration, saved and loaded", arguments: [
-        VisionConfiguration.clip(
-            CLIPVisionConfiguration(
-                width: 16, hiddenWidth: 24, layerCount: 2, headCount: 2, imageSize: 28,
-                patchSize: 14)),
-        .siglip(
-            SigLIPVisionConfiguration(
-                width: 16, hiddenWidth: 24, layerCount: 2, headCount: 2, imageSize: 28,
-                patchSize: 14)),
-        .dinov2(
-            DINOv2Configuration(
-                width: 16, layerCount: 2, headCount: 2, imageSize: 28, patchSize: 14)),
-    ])
+    @Test(
+        "a new tower from its configuration, saved and loaded",
+        arguments: [
+            VisionConfiguration.clip(
+                CLIPVisionConfiguration(
+                    width: 16, hiddenWidth: 24, layerCount: 2, headCount: 2, imageSize: 28,
+                    patchSize: 14)),
+            .siglip(
+                SigLIPVisionConfiguration(
+                    width: 16, hiddenWidth: 24, layerCount: 2, headCount: 2, imageSize: 28,
+                    patchSize: 14)),
+            .dinov2(
+                DINOv2Configuration(
+                    width: 16, layerCount: 2, headCount: 2, imageSize: 28, patchSize: 14)),
+        ])
     func roundTrips(_ configuration: VisionConfiguration) throws {
         let store = ParameterStore(seed: 7)
         let tower = try makeVisionTower(configuration, in: store.scope["vision"])

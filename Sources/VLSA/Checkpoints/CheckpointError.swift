@@ -33,8 +33,8 @@ public enum CheckpointError: Error, Equatable, CustomStringConvertible {
         case .configuration(let file, let key, let problem):
             key.isEmpty ? "\(file): \(problem)" : "\(file): key \"\(key)\": \(problem)"
         case .pickled(let folder, let files):
-            "\(folder): only pickled weights (\(files.joined(separator: ", "))), and unpickling runs "
-                + "code from the file. Convert them to model.safetensors first, with "
+            "\(folder): only pickled weights (\(files.joined(separator: ", "))), and unpickling "
+                + "runs code from the file. Convert them to model.safetensors first, with "
                 + "save_pretrained(safe_serialization=True) in transformers for instance."
         case .shardIndex(let file, let problem):
             "\(file): \(problem)"

@@ -1,7 +1,8 @@
 import Foundation
 import Torch
 
-/// A model folder in Hugging Face or diffusers layout: `config.json` and safetensors weights, whole or sharded.
+/// A model folder in Hugging Face or diffusers layout: `config.json` and safetensors weights, whole
+/// or sharded.
 public struct CheckpointFolder: Sendable {
     /// Where it is.
     public let path: String
@@ -36,7 +37,8 @@ public struct CheckpointFolder: Sendable {
         }
     }
 
-    /// A JSON file of the folder, decoded; every fault is a ``CheckpointError`` that names file and key.
+    /// A JSON file of the folder, decoded; every fault is a ``CheckpointError`` that names file and
+    /// key.
     public func configuration<Value: Decodable>(
         _ type: Value.Type, file: String = "config.json"
     ) throws -> Value {
@@ -53,7 +55,8 @@ public struct CheckpointFolder: Sendable {
         try CheckpointFolder(path + "/" + name)
     }
 
-    /// Stop, start and pad ids and sampling settings; `generation_config.json` wins over `config.json`.
+    /// Stop, start and pad ids and sampling settings; `generation_config.json` wins over
+    /// `config.json`.
     public func generation() throws -> GenerationConfiguration {
         let basic = try configuration(GenerationConfiguration.self)
         guard contains("generation_config.json") else { return basic }
@@ -69,8 +72,9 @@ public struct CheckpointFolder: Sendable {
 
     /// The folder's weight files, opened and mapped, not read.
     ///
-    /// `model.safetensors` or `diffusion_pytorch_model.safetensors`, else the shards of the index beside them. A folder
-    /// with pickles alone is refused, and so is a shard name that is more than a plain file name.
+    /// `model.safetensors` or `diffusion_pytorch_model.safetensors`, else the shards of the index
+    /// beside them. A folder with pickles alone is refused, and so is a shard name that is more
+    /// than a plain file name.
     public func weightFiles() throws -> [SafetensorsFile] {
         for stem in ["model", "diffusion_pytorch_model"] {
             if contains(stem + ".safetensors") {
@@ -103,7 +107,8 @@ public struct CheckpointFolder: Sendable {
         let map = try Self.decode(ShardIndex.self, path: path, file: index, limit: 1 << 28).files
         var opened: [String: SafetensorsFile] = [:]
         for (tensor, file) in map.sorted(by: { $0.key < $1.key }) {
-            guard !file.isEmpty, file != ".", file != "..", !file.contains("/"), !file.contains("\\"),
+            guard !file.isEmpty, file != ".", file != "..", !file.contains("/"),
+                !file.contains("\\"),
                 !file.contains("\0")
             else {
                 throw CheckpointError.shardIndex(

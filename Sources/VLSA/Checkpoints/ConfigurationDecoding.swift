@@ -1,7 +1,7 @@
 import Foundation
 
-// Hub configurations leave out keys that equal the family's default, write null for "none", and write numbers
-// as they like. These readers take all of that and reject what no model can have.
+// Hub configurations leave out keys that equal the family's default, write null for "none", and
+// write numbers as they like. These readers take all of that and reject what no model can have.
 
 extension KeyedDecodingContainer {
     /// A whole number of at least one; `standard` where the key is missing or null.

@@ -2,12 +2,19 @@
 public struct GenerationConfiguration: Codable, Equatable, Sendable {
     /// Any of these ends the answer; the stop token is part of the output.
     public var stopIDs: [Int]
+    /// Begins a text.
     public var startID: Int?
+    /// Fills rows.
     public var padID: Int?
+    /// Whether tokens are drawn; the best one is taken otherwise.
     public var samples: Bool
+    /// Of the draw.
     public var temperature: Double?
+    /// Only so many of the best.
     public var topK: Int?
+    /// Only the best that reach this mass together.
     public var topP: Double?
+    /// Above 1 makes tokens that were seen less likely.
     public var repetitionPenalty: Double?
 
     enum CodingKeys: String, CodingKey {
@@ -19,6 +26,7 @@ public struct GenerationConfiguration: Codable, Equatable, Sendable {
         case topK = "top_k"
         case topP = "top_p"
         case repetitionPenalty = "repetition_penalty"
+        case text = "text_config"
     }
 
     public init(
@@ -38,9 +46,12 @@ public struct GenerationConfiguration: Codable, Equatable, Sendable {
 
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
-        stopIDs = try values.tokenIDs(.stopIDs)
-        startID = try values.tokenIDs(.startID).first
-        padID = try values.tokenIDs(.padID).first
+        // A vision-language configuration says it of its decoder.
+        let text = try values.decodeIfPresent(GenerationConfiguration.self, forKey: .text)
+        let stopIDs = try values.tokenIDs(.stopIDs)
+        self.stopIDs = stopIDs.isEmpty ? text?.stopIDs ?? [] : stopIDs
+        startID = try values.tokenIDs(.startID).first ?? text?.startID
+        padID = try values.tokenIDs(.padID).first ?? text?.padID
         samples = try values.flag(.samples, standard: false)
         temperature = try values.decodeIfPresent(Double.self, forKey: .temperature)
         topK = try values.decodeIfPresent(Int.self, forKey: .topK)

@@ -15,8 +15,9 @@ enum NameMapping {
 typealias NameTable = (String) -> NameMapping
 
 extension ParameterStore {
-    /// Offers the tensors of `files` below `prefix`, under the names `table` gives; a parameter there that is not among
-    /// them will be an error. What is taken as it is stays in the mapped file until it is asked for.
+    /// Offers the tensors of `files` below `prefix`, under the names `table` gives; a parameter
+    /// there that is not among them will be an error. What is taken as it is stays in the mapped
+    /// file until it is asked for.
     func offer(_ files: [SafetensorsFile], at prefix: String, table: NameTable) throws {
         let front = prefix.isEmpty ? "" : prefix + "."
         for file in files {

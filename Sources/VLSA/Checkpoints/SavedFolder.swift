@@ -2,7 +2,8 @@ import Foundation
 import Torch
 import TorchNN
 
-/// A part's configuration that can be written as a folder which the Python libraries and this package load.
+/// A part's configuration that can be written as a folder which the Python libraries and this
+/// package load.
 public protocol SavedConfiguration: Encodable {
     /// The weight file's name.
     static var weightFile: String { get }
@@ -46,11 +47,14 @@ extension VQModelConfiguration: SavedConfiguration {
 
 extension KLTLatentConfiguration: SavedConfiguration {}
 
-/// Writes a part of `store` as a model folder: `config.json` and its weights, under the hub's names.
+/// Writes a part of `store` as a model folder: `config.json` and its weights, under the hub's
+/// names.
 ///
-/// The weights come first and each file appears whole or not at all, so a folder with a configuration is a whole one.
+/// The weights come first and each file appears whole or not at all, so a folder with a
+/// configuration is a whole one.
 ///
-/// - Parameter prefix: the part's scope in the store, without a dot at its end; empty for all of it.
+/// - Parameter prefix: the part's scope in the store, without a dot at its end; empty for all of
+///   it.
 public func saveFolder<Configuration: SavedConfiguration>(
     _ configuration: Configuration, part prefix: String, of store: ParameterStore, to path: String
 ) throws {

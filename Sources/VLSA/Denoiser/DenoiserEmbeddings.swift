@@ -12,7 +12,9 @@ struct LatentPatches {
     let side: Int
 
     init(_ configuration: MMDiTConfiguration, in scope: ParameterScope) throws {
-        let (width, p, m) = (configuration.width, configuration.patchSize, configuration.positionGrid)
+        let (width, p, m) = (
+            configuration.width, configuration.patchSize, configuration.positionGrid
+        )
         let bound = (6 / Double(configuration.channels * p * p + width)).squareRoot()
         projection = try Conv2d(
             configuration.channels, width, kernel: p, stride: p,
@@ -48,10 +50,12 @@ struct LatentPatches {
     }
 }
 
-/// Sine-cosine positions `[1, side * side, width]` as diffusers computes them when no checkpoint brings its own.
+/// Sine-cosine positions `[1, side * side, width]` as diffusers computes them when no checkpoint
+/// brings its own.
 ///
-/// Coordinates are scaled so that `base` patches span the same range as the whole table; the first half of the channels
-/// encodes the column, the second the row, each as all sines, then all cosines, over 10000^(-i / (width/4)).
+/// Coordinates are scaled so that `base` patches span the same range as the whole table; the first
+/// half of the channels encodes the column, the second the row, each as all sines, then all
+/// cosines, over 10000^(-i / (width/4)).
 func positionTable(width: Int, side: Int, base: Int) -> Tensor {
     let quarter = width / 4
     let frequencies = (0..<quarter).map { pow(10_000, -Double($0) / Double(quarter)) }

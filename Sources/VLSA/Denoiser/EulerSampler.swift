@@ -2,7 +2,9 @@ import Torch
 
 /// Follows the velocity from noise to data in straight steps, with guidance.
 public struct EulerSampler {
+    /// The noise levels.
     public let schedule: FlowSchedule
+    /// How many.
     public let steps: Int
     /// `v = v_free + guidance (v_prompted - v_free)`; at 1 the unprompted pass is left out.
     public let guidance: Double
@@ -17,7 +19,8 @@ public struct EulerSampler {
     ///
     /// - Parameters:
     ///   - noise: where to start, `[B, C, h, w]`; the state is kept in fp32.
-    ///   - velocity: the network, given state, timesteps `[B]` in 0...1000, and whether the prompt is wanted.
+    ///   - velocity: the network, given state, timesteps `[B]` in 0...1000, and whether the prompt
+    ///     is wanted.
     ///   - eachStep: called with every new state.
     /// - Returns: the last state, fp32.
     public func callAsFunction(

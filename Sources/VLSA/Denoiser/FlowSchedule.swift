@@ -1,6 +1,7 @@
 import Foundation
 
-/// Noise levels of rectified flow: `x_t = (1 - t) data + t noise`, shifted towards noise for larger pictures.
+/// Noise levels of rectified flow: `x_t = (1 - t) data + t noise`, shifted towards noise for larger
+/// pictures.
 ///
 /// Reads and writes diffusers' `scheduler_config.json` of a `FlowMatchEulerDiscreteScheduler`.
 public struct FlowSchedule: Codable, Equatable, Sendable {
@@ -48,8 +49,8 @@ public struct FlowSchedule: Codable, Equatable, Sendable {
 
     /// Levels a sampler visits, `steps + 1` from 1 to 0.
     ///
-    /// Evenly spaced from the highest to the lowest training level, which are shifted already, and shifted again: the
-    /// public samplers do it, and the models are used with it.
+    /// Evenly spaced from the highest to the lowest training level, which are shifted already, and
+    /// shifted again: the public samplers do it, and the models are used with it.
     public func sigmas(steps: Int) -> [Double] {
         let lowest = shifted(1 / Double(trainSteps))
         let spaced = (0..<steps).map { step in

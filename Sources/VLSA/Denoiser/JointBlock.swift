@@ -61,7 +61,8 @@ struct StreamProjection {
 
 /// One block: both streams have their own weights and meet in one attention.
 ///
-/// In the last block the prompt only speaks: it has no output, no feed-forward, and its modulation is scale and shift.
+/// In the last block the prompt only speaks: it has no output, no feed-forward, and its modulation
+/// is scale and shift.
 struct JointBlock {
     let modulation: Linear
     let promptModulation: Linear
@@ -145,7 +146,8 @@ struct JointBlock {
         return (image, prompt + promptAfter.gate * promptFeedForward(promptAfter(prompt)))
     }
 
-    /// Attention over both streams together: `[B, N, D]` and `[B, L, D]`; in the last block nobody asks what the prompt saw.
+    /// Attention over both streams together: `[B, N, D]` and `[B, L, D]`; in the last block nobody
+    /// asks what the prompt saw.
     private func attend(_ x: Tensor, _ c: Tensor) -> (Tensor, Tensor) {
         let (xq, xk, xv) = image(x)
         guard promptOut != nil else {

@@ -1,8 +1,9 @@
 import Torch
 import TorchNN
 
-// Two layouts carry the same network. diffusers' names are ours. The original file fuses query, key and value, and
-// writes shift before scale in the two modulations that have only those: diffusers writes scale before shift.
+// Two layouts carry the same network. diffusers' names are ours. The original file fuses query, key
+// and value, and writes shift before scale in the two modulations that have only those: diffusers
+// writes scale before shift.
 
 /// Table of the denoiser's tensors among `names`, whichever layout they are in.
 func denoiserNameTable(
@@ -95,7 +96,8 @@ func halvesSwapped(_ tensor: Tensor) -> Tensor {
 
 extension CheckpointFolder {
     /// The SD3 transformer of this folder, its weights in `store` below `prefix`.
-    public func denoiser(into store: ParameterStore, at prefix: String = "denoiser") throws -> MMDiT {
+    public func denoiser(into store: ParameterStore, at prefix: String = "denoiser") throws -> MMDiT
+    {
         guard kind == "SD3Transformer2DModel" else {
             throw CheckpointError.wrongKind(
                 folder: path, kind: kind, expected: ["SD3Transformer2DModel"])

@@ -6,6 +6,7 @@ import TorchNN
 
 /// The rectified-flow transformer of SD3 and SD3.5 (arXiv:2403.03206), under diffusers' names.
 public struct MMDiT {
+    /// The hyperparameters it was built from.
     public let configuration: MMDiTConfiguration
     let patches: LatentPatches
     let conditioning: Conditioning

@@ -2,11 +2,17 @@
 public struct MMDiTConfiguration: Codable, Equatable, Sendable {
     /// Latent side the position table was made for.
     public let sampleSize: Int
+    /// Side of a patch in latents.
     public let patchSize: Int
+    /// Latent channels that enter.
     public let channels: Int
+    /// Latent channels that leave.
     public let outputChannels: Int
+    /// Number of blocks.
     public let layerCount: Int
+    /// Width of one head.
     public let headWidth: Int
+    /// Attention heads.
     public let headCount: Int
     /// Width of the prompt's vectors.
     public let contextWidth: Int

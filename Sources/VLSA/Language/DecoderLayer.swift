@@ -1,7 +1,8 @@
 import Torch
 import TorchNN
 
-// Shapes: B batch, T new tokens, S all tokens, D width, H query heads, K key-value heads, d head width.
+// Shapes: B batch, T new tokens, S all tokens, D width, H query heads, K key-value heads, d head
+// width.
 
 /// Rotary positions and visibility that all layers of one forward pass share.
 struct DecoderPass {
@@ -22,7 +23,8 @@ struct DecoderAttention {
     let window: Int?
     let index: Int
 
-    init(_ configuration: LanguageConfiguration, layer index: Int, in scope: ParameterScope) throws {
+    init(_ configuration: LanguageConfiguration, layer index: Int, in scope: ParameterScope) throws
+    {
         let (width, d) = (configuration.width, configuration.headWidth)
         let (wide, narrow) = (configuration.headCount * d, configuration.keyValueHeadCount * d)
         let spread = Initial.normal(deviation: 0.02)
@@ -40,7 +42,9 @@ struct DecoderAttention {
     /// - Parameter x: `[B, T, D]`; so is the result.
     func callAsFunction(_ x: Tensor, _ pass: DecoderPass) -> Tensor {
         guard let plan = pass.plans[window] else {
-            fatalError("decoder layer \(index): no attention plan for window \(String(describing: window))")
+            fatalError(
+                "decoder layer \(index): no attention plan for window \(String(describing: window))"
+            )
         }
         let q = applyRotary(heads(query(x)), pass.cosines, pass.sines)  // [B, H, T, d]
         var k = applyRotary(heads(key(x)), pass.cosines, pass.sines)  // [B, K, T, d]
@@ -78,7 +82,8 @@ struct DecoderLayer {
     let norm2: RMSNorm
     let feedForward: GatedFeedForward
 
-    init(_ configuration: LanguageConfiguration, layer index: Int, in scope: ParameterScope) throws {
+    init(_ configuration: LanguageConfiguration, layer index: Int, in scope: ParameterScope) throws
+    {
         let (width, epsilon) = (configuration.width, configuration.epsilon)
         norm1 = try RMSNorm(width, epsilon: epsilon, in: scope["input_layernorm"])
         attention = try DecoderAttention(configuration, layer: index, in: scope["self_attn"])

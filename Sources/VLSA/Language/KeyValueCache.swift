@@ -2,7 +2,8 @@ import Torch
 
 /// Keys and values of the tokens a decoder has seen, so that each new token costs one step.
 ///
-/// For inference: what is stored carries no gradient. One cache belongs to one batch; its room grows by doubling.
+/// For inference: what is stored carries no gradient. One cache belongs to one batch; its room
+/// grows by doubling.
 public final class KeyValueCache {
     /// Tokens stored, the same for every row of the batch.
     public private(set) var length = 0

@@ -9,33 +9,52 @@ public enum LanguageFamily: String, Codable, Equatable, Sendable {
 
 /// Decoder hyperparameters: `config.json` of Llama, Qwen2 or Mistral, alone or under `text_config`.
 ///
-/// Reads what transformers 4 and 5 write (`rope_theta` and `rope_scaling`, or `rope_parameters`), and writes the form of
-/// version 4, which both read.
+/// Reads what transformers 4 and 5 write (`rope_theta` and `rope_scaling`, or `rope_parameters`),
+/// and writes the form of version 4, which both read.
 public struct LanguageConfiguration: Equatable, Sendable {
+    /// Which family, and so which defaults and biases.
     public let family: LanguageFamily
+    /// Rows of the embedding, padding included.
     public let vocabularySize: Int
+    /// Token width.
     public let width: Int
+    /// Width inside a feed-forward layer.
     public let hiddenWidth: Int
+    /// Number of layers.
     public let layerCount: Int
+    /// Query heads.
     public let headCount: Int
+    /// Key and value heads, a divisor of the query heads.
     public let keyValueHeadCount: Int
+    /// Width of one head.
     public let headWidth: Int
+    /// Added to variances in norms.
     public let epsilon: Double
+    /// Of the gate.
     public let activation: Activation
+    /// Base of the rotary wavelengths.
     public let theta: Double
+    /// Of rotary frequencies, for long contexts.
     public let scaling: RotaryScaling
     /// Tokens the model was trained on at once; nothing here stops a longer text.
     public let contextLength: Int
+    /// Whether the embedding also scores the next token.
     public let tiesEmbeddings: Bool
+    /// Biases of query, key and value.
     public let hasQueryKeyValueBias: Bool
+    /// Bias of attention's output.
     public let hasOutputBias: Bool
+    /// Biases of the feed-forward layers.
     public let hasFeedForwardBias: Bool
     /// A token sees this many, itself included; nil without a window.
     public let window: Int?
     /// The first so many layers have no window.
     public let unwindowedLayers: Int
+    /// Begins a text.
     public let startID: Int?
+    /// Any of these ends one.
     public let stopIDs: [Int]
+    /// Fills rows.
     public let padID: Int?
 
     public init(
@@ -161,7 +180,8 @@ extension LanguageConfiguration: Codable {
         padID = try values.tokenIDs(.padID).first
     }
 
-    /// Mistral's window is on unless null, Qwen2's only when switched on and only in the later layers.
+    /// Mistral's window is on unless null, Qwen2's only when switched on and only in the later
+    /// layers.
     private static func window(
         _ values: KeyedDecodingContainer<CodingKeys>, family: LanguageFamily, layerCount: Int
     ) throws -> (Int?, Int) {
@@ -181,7 +201,8 @@ extension LanguageConfiguration: Codable {
             try values.require(
                 types.count == layerCount
                     && types.dropFirst(full).allSatisfy { $0 == "sliding_attention" },
-                .layerTypes, "only full attention in the first layers and a window in the rest are known")
+                .layerTypes,
+                "only full attention in the first layers and a window in the rest are known")
             return (window, full)
         }
     }
@@ -261,7 +282,8 @@ extension LanguageFamily {
     }
 }
 
-/// Base and frequency scaling of the rotary positions, in either of the two forms they are written in.
+/// Base and frequency scaling of the rotary positions, in either of the two forms they are written
+/// in.
 private struct RotarySettings {
     let theta: Double
     let scaling: RotaryScaling

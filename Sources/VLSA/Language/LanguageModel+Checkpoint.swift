@@ -1,9 +1,9 @@
 import Torch
 import TorchNN
 
-// Where a decoder's tensors stand in public files: alone, inside LLaVA on the hub, under the in-memory names of newer
-// transformers, among a tower's and a projector's in original LLaVA. Below the prefix the names are ours, but for a base
-// model saved without its head, which lacks `model.`.
+// Where a decoder's tensors stand in public files: alone, inside LLaVA on the hub, under the
+// in-memory names of newer transformers, among a tower's and a projector's in original LLaVA. Below
+// the prefix the names are ours, but for a base model saved without its head, which lacks `model.`.
 
 private struct DecoderLayout {
     let model: String  // in front of embed_tokens, layers, norm
@@ -40,7 +40,8 @@ func languageNameTable(
 }
 
 extension CheckpointFolder {
-    /// The decoder of this folder, whichever kind of folder it is, its weights in `store` below `prefix`.
+    /// The decoder of this folder, whichever kind of folder it is, its weights in `store` below
+    /// `prefix`.
     public func languageModel(
         into store: ParameterStore, at prefix: String = "language"
     ) throws -> LanguageModel {

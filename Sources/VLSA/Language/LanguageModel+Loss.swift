@@ -42,7 +42,8 @@ extension LanguageModel {
         return TokenLoss(sum: sum, count: rows.count)
     }
 
-    /// Loss as the reference counts it: place t predicts `labels[b][t + 1]`, and -100 asks for nothing.
+    /// Loss as the reference counts it: place t predicts `labels[b][t + 1]`, and -100 asks for
+    /// nothing.
     public func loss(_ hidden: Tensor, labels: [[Int]]) -> TokenLoss {
         var rows: [Int] = []
         var targets: [Int] = []

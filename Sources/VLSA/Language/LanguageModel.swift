@@ -3,8 +3,9 @@ import TorchNN
 
 // Shapes: B batch, T tokens, D width, V vocabulary.
 
-/// A Llama, Qwen2 or Mistral decoder, under the hub's names (`model.layers.0…`, `lm_head.weight`).
+/// A Llama, Qwen2 or Mistral decoder, under the hub's names: `model.layers.0…`, `lm_head`.
 public struct LanguageModel {
+    /// The hyperparameters it was built from.
     public let configuration: LanguageConfiguration
     let embedding: Tensor  // [V, D]
     let layers: [DecoderLayer]
@@ -40,7 +41,8 @@ public struct LanguageModel {
 
     /// The last hidden state, normed: `[B, T, D]` of `[B, T, D]`.
     ///
-    /// With a `cache` the tokens follow those already in it, whose keys and values are not computed again.
+    /// With a `cache` the tokens follow those already in it, whose keys and values are not computed
+    /// again.
     public func callAsFunction(
         _ embeddings: Tensor, layout: SequenceLayout = .dense, cache: KeyValueCache? = nil
     ) -> Tensor {
@@ -51,7 +53,8 @@ public struct LanguageModel {
         return norm(hidden)
     }
 
-    /// The embeddings, then every layer's output, the last one normed, as the reference counts them.
+    /// The embeddings, then every layer's output, the last one normed, as the reference counts
+    /// them.
     public func hiddenStates(_ embeddings: Tensor, layout: SequenceLayout = .dense) -> [Tensor] {
         let pass = pass(embeddings, layout: layout, cache: nil)
         var states = [embeddings]

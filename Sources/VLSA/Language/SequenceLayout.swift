@@ -2,15 +2,17 @@ import Torch
 
 /// How the token rows `[B, T]` of a batch are to be read.
 public enum SequenceLayout: Equatable, Sendable {
-    /// One sequence a row. Pads, if any, stand on the right: causality keeps them from every real token, and the loss is
-    /// asked only where it is meant.
+    /// One sequence a row. Pads, if any, stand on the right: causality keeps them from every real
+    /// token, and the loss is asked only where it is meant.
     case dense
     /// So many pads in front of each row, to be seen by nobody.
     case leftPadded([Int])
-    /// One row of sequences back to back, of these lengths. None sees another, and positions start again with each.
+    /// One row of sequences back to back, of these lengths. None sees another, and positions start
+    /// again with each.
     case packed([Int])
 
-    /// Positions of `count` tokens after `past` earlier ones: `[count]`, or `[B, count]` with pads in front.
+    /// Positions of `count` tokens after `past` earlier ones: `[count]`, or `[B, count]` with pads
+    /// in front.
     func positions(count: Int, past: Int, device: Device) -> Tensor {
         switch self {
         case .dense:

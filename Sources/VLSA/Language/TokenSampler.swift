@@ -3,14 +3,18 @@ import Torch
 
 /// Chooses the next token from its scores.
 ///
-/// Filters work in this order: repetition penalty, temperature, top-k, top-p, min-p, then a draw. Without any of them
-/// (``greedy``) the best token is taken, the lowest id among equals.
+/// Filters work in this order: repetition penalty, temperature, top-k, top-p, min-p, then a draw.
+/// Without any of them (``greedy``) the best token is taken, the lowest id among equals.
 public struct TokenSampler {
     /// Above 1 makes tokens that were seen less likely.
     public var repetitionPenalty: Double
+    /// Scores are divided by it; above 1 evens the chances out.
     public var temperature: Double
+    /// Only so many of the best.
     public var topK: Int?
+    /// Only the best that reach this mass together.
     public var topP: Double?
+    /// Only those with this share of the best one's chance.
     public var minP: Double?
     private let generator: Generator?
 
@@ -20,7 +24,8 @@ public struct TokenSampler {
             temperature: 1, topK: nil, topP: nil, minP: nil, repetitionPenalty: 1, generator: nil)
     }
 
-    /// - Parameter generator: where the draws come from; nil takes the best token after the penalty.
+    /// - Parameter generator: where the draws come from; nil takes the best token after the
+    ///   penalty.
     public init(
         temperature: Double = 1, topK: Int? = nil, topP: Double? = nil, minP: Double? = nil,
         repetitionPenalty: Double = 1, generator: Generator?

@@ -3,13 +3,19 @@ import TorchNN
 
 /// Hyperparameters of a KL autoencoder: diffusers' `config.json` of an `AutoencoderKL`.
 public struct AutoencoderKLConfiguration: Codable, Equatable, Sendable {
+    /// The two convolutional halves.
     public let convolutions: ConvolutionConfiguration
+    /// Channels of a latent.
     public let latentChannels: Int
     /// Model latents are `(z - shift) * scaling`.
     public let scaling: Double
+    /// See ``scaling``.
     public let shift: Double
+    /// A 1 x 1 convolution after the encoder.
     public let hasQuantConvolution: Bool
+    /// A 1 x 1 convolution before the decoder.
     public let hasPostQuantConvolution: Bool
+    /// Nominal side of a picture, pixels.
     public let sampleSize: Int
 
     enum CodingKeys: String, CodingKey {
@@ -64,6 +70,7 @@ extension AutoencoderKLConfiguration {
 
 /// A picture's latent distribution, diagonal normal, `[B, C, h, w]` each.
 public struct LatentDistribution {
+    /// `[B, C, h, w]`.
     public let mean: Tensor
     /// Clamped to -30...20.
     public let logVariance: Tensor
@@ -77,8 +84,10 @@ public struct LatentDistribution {
     }
 }
 
-/// The variational autoencoder of SD3 and of latent diffusion (KL-f8, KL-f16), under diffusers' names.
+/// The variational autoencoder of SD3 and of latent diffusion (KL-f8, KL-f16), under diffusers'
+/// names.
 public struct AutoencoderKL: LatentCodec {
+    /// The hyperparameters it was built from.
     public let configuration: AutoencoderKLConfiguration
     let encoder: ConvolutionEncoder
     let decoder: ConvolutionDecoder

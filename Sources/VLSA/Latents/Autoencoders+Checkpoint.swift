@@ -1,9 +1,10 @@
 import Torch
 import TorchNN
 
-// The same convolutional halves come under three sets of names. diffusers' are ours. Latent diffusion's (SD, SD3, MAR,
-// VQ-Diffusion files) number the decoder's levels from the picture inwards; LlamaGen's number them as they run.
-// Attention is written as linear layers, or as 1 x 1 convolutions, or under the names of before 2023.
+// The same convolutional halves come under three sets of names. diffusers' are ours. Latent
+// diffusion's (SD, SD3, MAR, VQ-Diffusion files) number the decoder's levels from the picture
+// inwards; LlamaGen's number them as they run. Attention is written as linear layers, or as 1 x 1
+// convolutions, or under the names of before 2023.
 
 /// Which file a set of names comes from.
 enum AutoencoderLayout {
@@ -165,7 +166,8 @@ private func withModernAttention(_ parts: [String]) -> [String] {
 }
 
 extension CheckpointFolder {
-    /// The latents of this folder (`AutoencoderKL`, `klt_latents`), the weights in `store` below `prefix`.
+    /// The latents of this folder (`AutoencoderKL`, `klt_latents`), the weights in `store` below
+    /// `prefix`.
     public func latentCodec(
         into store: ParameterStore, at prefix: String = "latents"
     ) throws -> any LatentCodec {

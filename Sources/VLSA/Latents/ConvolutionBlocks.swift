@@ -3,7 +3,8 @@ import TorchNN
 
 // Shapes: B batch, C channels, H x W grid.
 
-/// Two normed convolutions around a shortcut; the shortcut is a 1 x 1 convolution where channels change.
+/// Two normed convolutions around a shortcut; the shortcut is a 1 x 1 convolution where channels
+/// change.
 struct ResidualBlock {
     let norm1: GroupNorm
     let conv1: Conv2d
@@ -109,7 +110,8 @@ struct ConvolutionEncoder {
     let exit: Conv2d
 
     /// - Parameter channels: what comes out.
-    init(_ configuration: ConvolutionConfiguration, channels: Int, in scope: ParameterScope) throws {
+    init(_ configuration: ConvolutionConfiguration, channels: Int, in scope: ParameterScope) throws
+    {
         let (widths, groups) = (configuration.widths, configuration.groups)
         entry = try Conv2d(
             configuration.inputChannels, widths[0], kernel: 3, padding: 1, in: scope["conv_in"])
@@ -152,7 +154,8 @@ struct ConvolutionDecoder {
     let norm: GroupNorm
     let exit: Conv2d
 
-    init(_ configuration: ConvolutionConfiguration, channels: Int, in scope: ParameterScope) throws {
+    init(_ configuration: ConvolutionConfiguration, channels: Int, in scope: ParameterScope) throws
+    {
         let (widths, groups) = (Array(configuration.widths.reversed()), configuration.groups)
         entry = try Conv2d(channels, widths[0], kernel: 3, padding: 1, in: scope["conv_in"])
         middle = try MiddleBlock(

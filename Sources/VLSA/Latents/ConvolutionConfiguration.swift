@@ -1,16 +1,21 @@
-/// The convolutional halves that AutoencoderKL and VQModel share, as diffusers' `config.json` has them.
+/// The convolutional halves that AutoencoderKL and VQModel share, as diffusers' `config.json` has
+/// them.
 public struct ConvolutionConfiguration: Codable, Equatable, Sendable {
+    /// The picture's channels that enter.
     public let inputChannels: Int
+    /// The picture's channels that leave.
     public let outputChannels: Int
     /// Channels of each level, from the picture inwards.
     public let widths: [Int]
     /// Residual blocks of an encoder level; a decoder level has one more.
     public let blocksPerLevel: Int
+    /// Groups of every norm.
     public let groups: Int
     /// Which encoder levels attend, from the picture inwards.
     public let encoderAttends: [Bool]
     /// Which decoder levels attend, from the latents outwards.
     public let decoderAttends: [Bool]
+    /// Whether the middle attends.
     public let middleAttends: Bool
 
     enum CodingKeys: String, CodingKey {
@@ -53,7 +58,8 @@ extension ConvolutionConfiguration {
         blocksPerLevel = try values.size(.blocksPerLevel, standard: 1)
         let groups = try values.size(.groups, standard: 32)
         try values.require(
-            !widths.isEmpty && widths.count <= 16 && widths.allSatisfy { $0 > 0 && $0 % groups == 0 },
+            !widths.isEmpty && widths.count <= 16
+                && widths.allSatisfy { $0 > 0 && $0 % groups == 0 },
             .widths, "every level needs a multiple of \(groups) channels, not \(widths)")
         self.widths = widths
         self.groups = groups

@@ -3,9 +3,12 @@ import TorchNN
 
 // Shapes: B batch, C channels, p patch side, F = 3 p p, h = H / p, w = W / p.
 
-/// Hyperparameters of Karhunen-Loève latents: `config.json` of the folder that `vlsa codec fit` writes.
+/// Hyperparameters of Karhunen-Loève latents: `config.json` of the folder that `vlsa codec fit`
+/// writes.
 public struct KLTLatentConfiguration: Codable, Equatable, Sendable {
+    /// Latent channels, at most the numbers of a patch.
     public let channels: Int
+    /// Side of a patch, pixels: the factor between picture and latents.
     public let patchSide: Int
 
     enum CodingKeys: String, CodingKey {
@@ -39,8 +42,12 @@ public struct KLTLatentConfiguration: Codable, Equatable, Sendable {
     }
 }
 
-/// Latents in closed form: `z = scale * (basis (x - mean))` of each p x p patch x, unit variance in every channel.
+/// Latents in closed form: `z = scale * (basis (x - mean))` of each p x p patch x, unit variance in
+/// every channel.
+///
+/// Computed and given in fp32, whatever the store's type.
 public struct KLTLatentCodec: LatentCodec {
+    /// The hyperparameters it was built from.
     public let configuration: KLTLatentConfiguration
     let basis: Tensor  // [C, F], orthonormal rows; F runs over channel, row, column
     let mean: Tensor  // [F]
@@ -51,9 +58,10 @@ public struct KLTLatentCodec: LatentCodec {
         self.configuration = configuration
         let size = 3 * configuration.patchSide * configuration.patchSide
         let channels = configuration.channels
-        basis = try scope.buffer("basis", shape: [channels, size], initial: .zeros)
-        mean = try scope.buffer("mean", shape: [size], initial: .zeros)
-        scale = try scope.buffer("scale", shape: [channels], initial: .ones)
+        basis = try scope.buffer(
+            "basis", shape: [channels, size], initial: .zeros, dtype: .float32)
+        mean = try scope.buffer("mean", shape: [size], initial: .zeros, dtype: .float32)
+        scale = try scope.buffer("scale", shape: [channels], initial: .ones, dtype: .float32)
     }
 
     public var channels: Int { configuration.channels }
@@ -63,14 +71,14 @@ public struct KLTLatentCodec: LatentCodec {
         let p = configuration.patchSide
         let weight = basis * scale.unsqueezed(1)  // [C, F]
         let offset = -weight.matmul(mean.unsqueezed(1)).squeezed(1)  // [C]
-        return pixels.to(basis.dtype).conv2d(
+        return pixels.to(.float32).conv2d(
             weight.reshaped([channels, 3, p, p]), bias: offset, stride: p, padding: 0)
     }
 
     public func decode(_ latents: Tensor) -> Tensor {
         let (batch, rows, columns) = (latents.shape[0], latents.shape[2], latents.shape[3])
         let p = configuration.patchSide
-        let amounts = latents.to(basis.dtype).permuted([0, 2, 3, 1]) / scale  // [B, h, w, C]
+        let amounts = latents.to(.float32).permuted([0, 2, 3, 1]) / scale  // [B, h, w, C]
         return (amounts.matmul(basis) + mean)
             .reshaped([batch, rows, columns, 3, p, p])
             .permuted([0, 3, 1, 4, 2, 5])

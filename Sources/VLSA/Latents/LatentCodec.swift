@@ -9,7 +9,8 @@ public protocol LatentCodec {
     /// f.
     var downscale: Int { get }
 
-    /// Scaled latents `[B, C, h, w]` of pixels `[B, 3, H, W]` in -1...1; a distribution's mean where there is one.
+    /// Scaled latents `[B, C, h, w]` of pixels `[B, 3, H, W]` in -1...1; a distribution's mean
+    /// where there is one.
     func encode(_ pixels: Tensor) -> Tensor
 
     /// Pixels `[B, 3, H, W]` around -1...1, not clamped, of scaled latents `[B, C, h, w]`.

@@ -1,14 +1,20 @@
 import Torch
 import TorchNN
 
-/// Hyperparameters of a VQ autoencoder: diffusers' `config.json` of a `VQModel`, with one key more for LlamaGen's.
+/// Hyperparameters of a VQ autoencoder: diffusers' `config.json` of a `VQModel`, with one key more
+/// for LlamaGen's.
 public struct VQModelConfiguration: Codable, Equatable, Sendable {
+    /// The two convolutional halves.
     public let convolutions: ConvolutionConfiguration
+    /// Channels between the halves and the 1 x 1 convolutions.
     public let latentChannels: Int
+    /// Rows of the codebook.
     public let codeCount: Int
+    /// Width of a row.
     public let codeWidth: Int
     /// Codes and vectors are compared, and decoded, at unit length (LlamaGen).
     public let normalizesCodes: Bool
+    /// Nominal side of a picture, pixels.
     public let sampleSize: Int
 
     enum CodingKeys: String, CodingKey {
@@ -85,8 +91,10 @@ public struct Quantized {
     public let loss: Tensor
 }
 
-/// A VQ autoencoder: diffusers' VQModel (ITHQ) and LlamaGen's VQ-8 and VQ-16, under diffusers' names.
+/// A VQ autoencoder: diffusers' VQModel (ITHQ) and LlamaGen's VQ-8 and VQ-16, under diffusers'
+/// names.
 public struct VQModel: ImageTokenizer {
+    /// The hyperparameters it was built from.
     public let configuration: VQModelConfiguration
     let encoder: ConvolutionEncoder
     let decoder: ConvolutionDecoder

@@ -4,7 +4,9 @@ import Torch
 
 /// Height and width, in pixels.
 public struct GridSize: Codable, Equatable, Sendable {
+    /// Pixels.
     public let height: Int
+    /// Pixels.
     public let width: Int
 
     public init(height: Int, width: Int) {
@@ -30,8 +32,9 @@ public struct GridSize: Codable, Equatable, Sendable {
     }
 }
 
-/// How LLaVA-NeXT lays a picture's tiles out as tokens: the whole picture's first, then the tiles' put together to one
-/// grid, the rows and columns of padding cut off, a newline vector after each row.
+/// How LLaVA-NeXT lays a picture's tiles out as tokens: the whole picture's first, then the tiles'
+/// put together to one grid, the rows and columns of padding cut off, a newline vector after each
+/// row.
 public struct AnyResPacking: Equatable, Sendable {
     /// Canvases a picture may be cut on, in order of preference.
     public let pinpoints: [GridSize]
@@ -39,7 +42,8 @@ public struct AnyResPacking: Equatable, Sendable {
     public let tileSize: Int
     /// Patches along a tile's side.
     public let side: Int
-    /// Cuts fractions off as the original code does; transformers rounds to seven places first, which differs rarely.
+    /// Cuts fractions off as the original code does; transformers rounds to seven places first,
+    /// which differs rarely.
     public let truncatesUnpadding: Bool
 
     public init(

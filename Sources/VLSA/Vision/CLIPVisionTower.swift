@@ -65,7 +65,8 @@ public struct CLIPVisionTower: VisionTower {
     }
 }
 
-/// CLIP's picture side as a whole checkpoint has it: tower and projection into the space shared with text.
+/// CLIP's picture side as a whole checkpoint has it: tower and projection into the space shared
+/// with text.
 public struct CLIPImageEncoder {
     /// The tower, under `vision_model`.
     public let tower: CLIPVisionTower

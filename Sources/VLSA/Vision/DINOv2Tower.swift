@@ -3,8 +3,8 @@ import TorchNN
 
 /// DINOv2's picture encoder (arXiv:2304.07193), under the hub's names.
 ///
-/// Positions are resized whenever the input's grid is not the configured one: the public checkpoints hold those of 518
-/// pixels and are used at 224.
+/// Positions are resized whenever the input's grid is not the configured one: the public
+/// checkpoints hold those of 518 pixels and are used at 224.
 public struct DINOv2Tower: VisionTower {
     public let configuration: VisionConfiguration
     let classToken: Tensor  // [1, 1, D]

@@ -104,8 +104,8 @@ struct PatchEmbedding {
     }
 }
 
-/// Learned positions `[n, D]` of a square grid, resized to `rows` x `columns`: bicubic, a = -0.75, half-pixel centres, no
-/// antialiasing, in fp32 as the reference does it.
+/// Learned positions `[n, D]` of a square grid, resized to `rows` x `columns`: bicubic, a = -0.75,
+/// half-pixel centres, no antialiasing, in fp32 as the reference does it.
 func resizedPositions(_ positions: Tensor, rows: Int, columns: Int) -> Tensor {
     let (count, width) = (positions.shape[0], positions.shape[1])
     let side = Int(Double(count).squareRoot().rounded())

@@ -1,8 +1,9 @@
 import Torch
 import TorchNN
 
-// Three layouts of the same network: the hub's, the in-memory names of transformers 4.52 and later, and the original
-// code's. The tower's and the decoder's tables find their own parts in each; here is the rest.
+// Three layouts of the same network: the hub's, the in-memory names of transformers 4.52 and later,
+// and the original code's. The tower's and the decoder's tables find their own parts in each; here
+// is the rest.
 
 private let projectorNames: [String: String] = [
     "multi_modal_projector.linear_1": "multi_modal_projector.linear_1",
@@ -23,8 +24,8 @@ private func llavaRemainder(_ name: String) -> NameMapping {
 extension CheckpointFolder {
     /// The LLaVA of this folder, its weights in `store` below `prefix`.
     ///
-    /// - Parameter tower: where the tower's weights are when this folder has none, as original checkpoints with a frozen
-    ///   tower do; its configuration is then that folder's.
+    /// - Parameter tower: where the tower's weights are when this folder has none, as original
+    ///   checkpoints with a frozen tower do; its configuration is then that folder's.
     public func llava(
         into store: ParameterStore, at prefix: String = "llava", tower: CheckpointFolder? = nil
     ) throws -> Llava {

@@ -1,11 +1,14 @@
 import Torch
 import TorchNN
 
-// Shapes: P pictures, g tiles of a picture, S tile side, n n tokens of a tile, B batch, T tokens, D language width.
+// Shapes: P pictures, g tiles of a picture, S tile side, n n tokens of a tile, B batch, T tokens, D
+// language width.
 
 /// A prompt whose places for picture tokens are not as many as its pictures' tokens.
 public struct LlavaPromptError: Error, Equatable, CustomStringConvertible {
+    /// Places for picture tokens in the prompt.
     public let places: Int
+    /// Tokens that the pictures give.
     public let tokens: Int
 
     public var description: String {
@@ -16,11 +19,15 @@ public struct LlavaPromptError: Error, Equatable, CustomStringConvertible {
 
 /// LLaVA-1.5 and LLaVA-NeXT (arXiv:2310.03744 and the notes on 1.6), under the hub's names.
 public struct Llava {
+    /// The hyperparameters it was built from.
     public let configuration: LlavaConfiguration
+    /// Under `vision_tower`.
     public let tower: any VisionTower
+    /// Under `multi_modal_projector`.
     public let projector: Projector
     /// `[D]`, in LLaVA-NeXT.
     public let newline: Tensor?
+    /// Under `language_model`.
     public let language: LanguageModel
 
     public init(_ configuration: LlavaConfiguration, in scope: ParameterScope) throws {
@@ -72,7 +79,8 @@ public struct Llava {
         }
     }
 
-    /// The decoder's input, `[B, T, D]`: text where text is, pictures' tokens at the image token's places, in order.
+    /// The decoder's input, `[B, T, D]`: text where text is, pictures' tokens at the image token's
+    /// places, in order.
     ///
     /// - Parameters:
     ///   - ids: rows of equal length.

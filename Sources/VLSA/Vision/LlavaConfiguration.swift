@@ -1,7 +1,11 @@
-/// A whole LLaVA: `config.json` of `llava` (1.5) or `llava_next`, or of an original LLaVA checkpoint.
+/// A whole LLaVA: `config.json` of `llava` (1.5) or `llava_next`, or of an original LLaVA
+/// checkpoint.
 public struct LlavaConfiguration: Codable, Equatable, Sendable {
+    /// The tower.
     public let vision: VisionConfiguration
+    /// The decoder.
     public let language: LanguageConfiguration
+    /// Which of the tower's tokens the decoder sees.
     public let features: FeatureSelection
     /// The id that stands for a picture's tokens in a prompt.
     public let imageTokenID: Int
@@ -75,7 +79,8 @@ extension LlavaConfiguration {
         default:
             throw DecodingError.dataCorruptedError(
                 forKey: .modelType, in: values,
-                debugDescription: "\"\(kind)\" is no LLaVA known here; known are llava_next, llava, "
+                debugDescription:
+                    "\"\(kind)\" is no LLaVA known here; known are llava_next, llava, "
                     + "llava_llama, llava_mistral, llava_qwen")
         }
     }
@@ -103,8 +108,10 @@ extension LlavaConfiguration {
         truncatesUnpadding = false
     }
 
-    /// Keys of the original code: the decoder's at the top level, pinpoints as width and height, the tower elsewhere.
-    private init(original values: KeyedDecodingContainer<CodingKeys>, _ decoder: any Decoder) throws {
+    /// Keys of the original code: the decoder's at the top level, pinpoints as width and height,
+    /// the tower elsewhere.
+    private init(original values: KeyedDecodingContainer<CodingKeys>, _ decoder: any Decoder) throws
+    {
         let projector = try values.decodeIfPresent(String.self, forKey: .originalProjector)
         try values.require(
             projector == "mlp2x_gelu", .originalProjector,

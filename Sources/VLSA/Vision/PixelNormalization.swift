@@ -1,9 +1,13 @@
 import Torch
 
-/// Bytes to the numbers a tower was trained on: `(byte * scale - mean) / deviation`, channel by channel.
+/// Bytes to the numbers a tower was trained on: `(byte * scale - mean) / deviation`, channel by
+/// channel.
 public struct PixelNormalization: Codable, Equatable, Sendable {
+    /// Of each channel, after scaling.
     public let mean: [Double]
+    /// Of each channel, after scaling.
     public let deviation: [Double]
+    /// What a byte is multiplied by first.
     public let scale: Double
 
     enum CodingKeys: String, CodingKey {
@@ -42,8 +46,8 @@ public struct PixelNormalization: Codable, Equatable, Sendable {
 
     /// Normalised pixels of bytes `[..., 3, h, w]`, in `dtype`.
     ///
-    /// Equal to the reference's to the last bit in fp32: the product in double precision, rounded once, then the rest in
-    /// fp32. There are only 256 bytes, so the values come from a table.
+    /// Equal to the reference's to the last bit in fp32: the product in double precision, rounded
+    /// once, then the rest in fp32. There are only 256 bytes, so the values come from a table.
     public func callAsFunction(_ bytes: Tensor, dtype: DType = .float32) -> Tensor {
         guard bytes.dtype == .uint8, bytes.rank >= 3, bytes.shape[bytes.rank - 3] == 3 else {
             fatalError("normalising pixels: bytes [..., 3, h, w] needed, got \(bytes.shape)")

@@ -1,14 +1,18 @@
 import Torch
 import TorchNN
 
-// Where a tower's tensors stand in public files: alone, in a two-tower checkpoint, inside a vision-language model of
-// either layout. Below the prefix the names are ours.
+// Where a tower's tensors stand in public files: alone, in a two-tower checkpoint, inside a
+// vision-language model of either layout. Below the prefix the names are ours.
 
 /// Prefixes of the tower's names, most specific first.
 private let towerPrefixes = [
-    "model.vision_tower.vision_tower.vision_model.",  // original LLaVA
-    "model.vision_tower.vision_model.", "model.vision_tower.",  // in-memory names of transformers 4.52 and later
-    "vision_tower.vision_model.", "vision_tower.",  // LLaVA on the hub
+    // original LLaVA
+    "model.vision_tower.vision_tower.vision_model.",
+    // in-memory names of transformers 4.52 and later
+    "model.vision_tower.vision_model.", "model.vision_tower.",
+    // LLaVA on the hub
+    "vision_tower.vision_model.", "vision_tower.",
+    // by itself
     "vision_model.", "dinov2.", "",
 ]
 
@@ -20,7 +24,9 @@ private let towerAnchors = [
 func visionNameTable(_ names: Set<String>, folder: String) throws -> NameTable {
     let prefix = try findPrefix(
         towerPrefixes, anchors: towerAnchors, in: names, folder: folder, part: "vision tower")
-    let rests = ["embeddings.", "encoder.", "pre_layrnorm.", "post_layernorm.", "head.", "layernorm."]
+    let rests = [
+        "embeddings.", "encoder.", "pre_layrnorm.", "post_layernorm.", "head.", "layernorm.",
+    ]
     return { name in
         guard name.hasPrefix(prefix) else { return .passedOver }
         let rest = String(name.dropFirst(prefix.count))
@@ -32,7 +38,8 @@ func visionNameTable(_ names: Set<String>, folder: String) throws -> NameTable {
 }
 
 extension CheckpointFolder {
-    /// The tower of this folder, whichever kind of folder it is, its weights in `store` below `prefix`.
+    /// The tower of this folder, whichever kind of folder it is, its weights in `store` below
+    /// `prefix`.
     public func visionTower(
         into store: ParameterStore, at prefix: String = "vision"
     ) throws -> any VisionTower {

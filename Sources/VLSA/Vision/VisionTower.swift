@@ -1,19 +1,22 @@
 import Torch
 import TorchNN
 
-// Shapes: B batch, N tokens (patches, and the class token where there is one), D width, S image side.
+// Shapes: B batch, N tokens (patches, and the class token where there is one), D width, S image
+// side.
 
 /// A picture encoder: patches to tokens to hidden states.
 ///
-/// Hidden states are counted as the reference does: 0 is what enters the first layer, `layerCount` what leaves the last,
-/// without any final norm. What is asked for decides what runs: no layer beyond it is computed.
+/// Hidden states are counted as the reference does: 0 is what enters the first layer, `layerCount`
+/// what leaves the last, without any final norm. What is asked for decides what runs: no layer
+/// beyond it is computed.
 public protocol VisionTower {
     /// The hyperparameters it was built from.
     var configuration: VisionConfiguration { get }
 
     /// The tokens that enter the first layer, `[B, N, D]`, of normalised pixels `[B, 3, S, S]`.
     ///
-    /// Another size than the configured one traps unless `interpolating`, which resizes the positions bicubically.
+    /// Another size than the configured one traps unless `interpolating`, which resizes the
+    /// positions bicubically.
     func embed(_ pixels: Tensor, interpolating: Bool) -> Tensor
 
     /// Layer `index` (0 is the first) on `[B, N, D]`.
