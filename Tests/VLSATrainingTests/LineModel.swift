@@ -77,13 +77,13 @@ final class LineModel: Trainable {
             return (hidden(x) + frozen(x) * 0.1).tanh()
         }
         if targets.isEmpty {
-            terms.append(LossTerm("text", sum: nil, count: 0))
+            terms.append(LossTerm(name: "text", sum: nil, count: 0))
         } else {
             let predicted = text(body(Tensor(inputs, shape: [targets.count, 3]))).to(.float32)
             let error = predicted.squeezed(-1) - Tensor(targets, shape: [targets.count])
             var sum = error.square().sum()
             if hasCusp { sum = sum + (text.weight.sum() * 0).sqrt() }
-            terms.append(LossTerm("text", sum: sum, count: targets.count))
+            terms.append(LossTerm(name: "text", sum: sum, count: targets.count))
         }
         let pictures = examples.compactMap(\.picture)
         if !pictures.isEmpty {
@@ -93,7 +93,7 @@ final class LineModel: Trainable {
                 ? Tensor.normal([pictures.count, 1], generator: generator) : z.zerosLike()
             let features = body((z + noise * 0.1).expanded(to: [pictures.count, 3]))
             let error = visual(features).to(.float32) - z
-            terms.append(LossTerm("visual", sum: error.square().sum(), count: pictures.count))
+            terms.append(LossTerm(name: "visual", sum: error.square().sum(), count: pictures.count))
         }
         return terms
     }

@@ -18,7 +18,7 @@ private let example = """
       vision: ../vision
       language: /abs/language
     data:
-      records: [train.json, {path: more.jsonl, share: 0.5}]
+      records: [train.json, {path: more.jsonl, sampling: "random:50%"}]
       images: images
       validation: held.json
     picture: {tile: 112}
@@ -43,7 +43,7 @@ private func plan(_ text: String, _ overrides: [String] = []) throws -> Plan {
         #expect(
             plan.data?.records == [
                 RecordSource(path: PlanPath("/stages/train.json")),
-                RecordSource(path: PlanPath("/stages/more.jsonl"), share: 0.5),
+                RecordSource(path: PlanPath("/stages/more.jsonl"), strategy: .random(.percent(50))),
             ])
         #expect(plan.data?.validation == [RecordSource(path: PlanPath("/stages/held.json"))])
         #expect(plan.sections.picture?.tile == 112)
@@ -98,7 +98,8 @@ private func plan(_ text: String, _ overrides: [String] = []) throws -> Plan {
         (["device=gpu"], "\"device\": must be cpu, cuda or cuda:N"),
         (["dtype=float8"], "\"float8\" is none of float32, bfloat16, float16"),
         (["schedule.kind=cosin"], "did you mean \"cosine\"?"),
-        (["data.records=[{share: 2}]"], "the key \"data.records.0.path\" is missing"),
+        (["data.records=[{sampling: all}]"], "the key \"data.records.0.path\" is missing"),
+        (["data.records=[{path: a, sampling: half}]"], "\"data.records.0.sampling\": must be all"),
         (["data.workers=0"], "\"data.workers\": must lie between 1 and 256"),
         (["model.vison=x"], "unknown key \"model.vison\"; did you mean \"vision\"?"),
         (["picture.til=3"], "unknown key \"picture.til\"; did you mean \"tile\"?"),

@@ -17,7 +17,7 @@ public struct LossTerm {
     public let sum: Tensor?
     public let count: Int
 
-    public init(_ name: String, sum: Tensor?, count: Int) {
+    public init(name: String, sum: Tensor?, count: Int) {
         self.name = name
         self.sum = sum
         self.count = count

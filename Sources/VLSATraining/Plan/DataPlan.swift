@@ -1,3 +1,5 @@
+import Corpus
+
 /// Records, pictures and how they become samples (`data:`).
 public struct DataPlan: Equatable, Sendable {
     /// Record files to train on, with their shares.
@@ -6,81 +8,85 @@ public struct DataPlan: Equatable, Sendable {
     public var images: PlanPath?
     /// Record files for the validation loss.
     public var validation: [RecordSource]
-    /// Chat format, by its name (`plain`, `vicuna_v1`, `llama_3`, `chatml`, `mistral`, `llama_2`).
-    public var format: String
     /// Longest sequence of a sample, in tokens after the pictures are expanded.
     public var maxLength: Int
     /// Threads that read and tile pictures.
     public var workers: Int
     /// Tiled pictures kept in memory, in bytes.
     public var cacheBytes: Int
+    /// Share of the records that may be left out, 0...1, before the run is stopped.
+    public var maxRejected: Double
     /// Cognition turns slipped in on the fly; nil for none.
     public var augment: AugmentPlan?
 }
 
-/// A record file, and how much of it an epoch takes.
+/// A record file, and what an epoch takes of it.
 public struct RecordSource: Codable, Equatable, Sendable {
-    /// JSON array, JSONL or mixture YAML.
+    /// JSON array or JSONL; a mixture's YAML file where it stands alone.
     public var path: PlanPath
-    /// Share of the records an epoch takes, 0...1.
-    public var share: Double
+    /// `all`, `first:N`, `end:N` or `random:N`, N a number or a percentage.
+    public var strategy: SamplingStrategy
 
-    public init(path: PlanPath, share: Double = 1) {
+    public init(path: PlanPath, strategy: SamplingStrategy = .all) {
         self.path = path
-        self.share = share
+        self.strategy = strategy
     }
 
-    enum CodingKeys: String, CodingKey { case path, share }
+    enum CodingKeys: String, CodingKey { case path, sampling }
 
     public init(from decoder: any Decoder) throws {
         if let path = try? decoder.singleValueContainer().decode(PlanPath.self) {
-            (self.path, share) = (path, 1)
+            (self.path, strategy) = (path, .all)
             return
         }
         let values = try decoder.container(keyedBy: CodingKeys.self)
         path = try values.decode(PlanPath.self, forKey: .path)
-        share = try values.decodeIfPresent(Double.self, forKey: .share) ?? 1
-        try refuse(
-            !(share > 0 && share <= 1), "must be more than 0 and at most 1", CodingKeys.share)
+        let text = try values.decodeIfPresent(String.self, forKey: .sampling) ?? "all"
+        guard let strategy = SamplingStrategy(text) else {
+            throw PlanValueError(
+                "must be all, first:N, end:N or random:N, with N a number or a percentage",
+                key: CodingKeys.sampling)
+        }
+        self.strategy = strategy
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(path, forKey: .path)
+        try values.encode("\(strategy)", forKey: .sampling)
     }
 }
 
-/// Cognition tasks slipped into conversations while training (`data.augment:`).
+/// Cognition turns slipped into conversations while training (`data.augment:`): two paths, and beside them the
+/// keys of ``Corpus/CognitionConfiguration``.
 public struct AugmentPlan: Codable, Equatable, Sendable {
     /// Folder of the task templates.
     public var templates: PlanPath
-    /// Chance that a record with a picture gets a task, 0...1.
-    public var probability: Double
-    /// Relative weight of each task, by the name of its template folder; empty for all alike.
-    public var tasks: [String: Double]
-    /// Seed of the choices; nil for the plan's.
-    public var seed: UInt64?
+    /// Codebook of the tasks that ask for codes; nil for the one that `model:` names.
+    public var codebook: PlanPath?
+    /// What is asked, and how.
+    public var cognition: CognitionConfiguration
 
-    enum CodingKeys: String, CodingKey { case templates, probability, tasks, seed }
+    enum CodingKeys: String, CodingKey { case templates, codebook }
 
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         templates = try values.decode(PlanPath.self, forKey: .templates)
-        probability = try values.decodeIfPresent(Double.self, forKey: .probability) ?? 1
-        tasks = try values.decodeIfPresent([String: Double].self, forKey: .tasks) ?? [:]
-        seed = try values.decodeIfPresent(UInt64.self, forKey: .seed)
-        try refuse(
-            !(0...1).contains(probability), "must lie between 0 and 1", CodingKeys.probability)
-        try refuse(tasks.values.contains { $0 < 0 }, "has a negative weight", CodingKeys.tasks)
+        codebook = try values.decodeIfPresent(PlanPath.self, forKey: .codebook)
+        cognition = try CognitionConfiguration(from: decoder)
     }
 
     public func encode(to encoder: any Encoder) throws {
         var values = encoder.container(keyedBy: CodingKeys.self)
         try values.encode(templates, forKey: .templates)
-        try values.encode(probability, forKey: .probability)
-        try values.encode(SortedTable(tasks), forKey: .tasks)
-        try values.encodeIfPresent(seed, forKey: .seed)
+        try values.encodeIfPresent(codebook, forKey: .codebook)
+        try cognition.encode(to: encoder)
     }
 }
 
 extension DataPlan: Codable {
     enum CodingKeys: String, CodingKey {
-        case records, images, validation, format, maxLength, workers, cacheBytes, augment
+        case records, images, validation, maxLength, workers, cacheBytes, maxRejected, augment
     }
 
     public init(from decoder: any Decoder) throws {
@@ -91,13 +97,15 @@ extension DataPlan: Codable {
         validation =
             try values.contains(.validation) && !values.decodeNil(forKey: .validation)
             ? DataPlan.sources(in: values, at: .validation) : []
-        format = try values.decodeIfPresent(String.self, forKey: .format) ?? "vicuna_v1"
         maxLength = try values.decodeIfPresent(Int.self, forKey: .maxLength) ?? 2048
         workers = try values.decodeIfPresent(Int.self, forKey: .workers) ?? 1
         cacheBytes = try values.decodeIfPresent(Int.self, forKey: .cacheBytes) ?? 256 << 20
+        maxRejected = try values.decodeIfPresent(Double.self, forKey: .maxRejected) ?? 0.05
         augment = try values.decodeIfPresent(AugmentPlan.self, forKey: .augment)
         try refuse(maxLength < 1, "must be 1 or more", CodingKeys.maxLength)
         try refuse(!(1...256).contains(workers), "must lie between 1 and 256", CodingKeys.workers)
+        try refuse(
+            !(0...1).contains(maxRejected), "must lie between 0 and 1", CodingKeys.maxRejected)
         try refuse(cacheBytes < 0, "must be 0 (no cache) or more", CodingKeys.cacheBytes)
     }
 

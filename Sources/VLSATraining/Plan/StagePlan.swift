@@ -59,6 +59,12 @@ public struct StagePlan<Sections: Codable & Equatable & Sendable>: Equatable, Se
             named += data.records.enumerated().map { ("data.records.\($0)", $1.path) }
             named += data.validation.enumerated().map { ("data.validation.\($0)", $1.path) }
             if let images = data.images { named.append(("data.images", images)) }
+            if let augment = data.augment {
+                named.append(("data.augment.templates", augment.templates))
+                if let codebook = augment.codebook {
+                    named.append(("data.augment.codebook", codebook))
+                }
+            }
         }
         for (key, path) in named where !path.exists {
             throw .missingFile(key: key, path: path.path)
@@ -91,12 +97,18 @@ public enum StageLength: Equatable, Sendable {
 public enum PlanError: ExitCoded, Equatable, CustomStringConvertible {
     /// A file or folder the plan names is not there.
     case missingFile(key: String, path: String)
+    /// A key that this kind of stage needs.
+    case missing(key: String)
+    /// A value that cannot be used here.
+    case unusable(key: String, reason: String)
 
     public var exitCode: Int32 { 64 }
 
     public var description: String {
         switch self {
         case .missingFile(let key, let path): "\(key): \(path): no such file or folder"
+        case .missing(let key): "the key \"\(key)\" is missing"
+        case .unusable(let key, let reason): "\(key): \(reason)"
         }
     }
 }

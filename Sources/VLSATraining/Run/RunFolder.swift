@@ -15,6 +15,8 @@ public struct RunFolder: Sendable {
     public var table: String { path + "/trainable.txt" }
     /// Metrics, a JSON object a line.
     public var metrics: String { path + "/metrics.jsonl" }
+    /// Records that were left out, with reasons, a JSON object a line.
+    public var rejected: String { path + "/rejected.jsonl" }
     /// Pictures that observers made.
     public var pictures: String { path + "/pictures" }
     /// Complete checkpoints.

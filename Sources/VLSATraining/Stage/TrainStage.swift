@@ -1,0 +1,184 @@
+import AnyRes
+import Codecs
+import Corpus
+import Foundation
+import Prompting
+import Torch
+import VLSA
+
+/// A stage file of `vlsa train`.
+public typealias TrainingPlan = StagePlan<StageSections>
+
+/// Runs a training stage in the folder `run`: model, data and loop as the plan says.
+///
+/// - Parameters:
+///   - observers: look on while it trains.
+/// - Throws: ``ExitCoded`` errors with 64 when the plan or the folder is wrong, found before any record is
+///   read; ``RunError`` and the model's and data's own errors otherwise.
+public func trainStage(
+    _ plan: TrainingPlan, run path: String, options: RunOptions = RunOptions(),
+    observers: [any TrainingObserver<VLSAModel>] = []
+) throws -> TrainingOutcome {
+    let folder = RunFolder(path)
+    if options.resume, folder.isFinished(with: try plan.yaml()) {
+        return .finished(model: folder.model)
+    }
+    try plan.checkPaths()
+    let parts = try StageParts(plan)
+    let run = try TrainingRun<VLSAModel>(
+        plan: plan, folder: path, options: options, model: parts.model,
+        training: { try parts.loader(of: parts.data.records, for: $0, isTraining: true) },
+        validation: { model in
+            parts.data.validation.isEmpty
+                ? nil : try parts.loader(of: parts.data.validation, for: model, isTraining: false)
+        })
+    run.observers = [RejectionReporter()] + observers
+    return try run.train()
+}
+
+/// Makes the model and the data that a plan names.
+struct StageParts {
+    let plan: TrainingPlan
+    let data: DataPlan
+    let source: ModelSource
+    let device: Device
+
+    init(_ plan: TrainingPlan) throws(PlanError) {
+        self.plan = plan
+        guard let data = plan.data else { throw .missing(key: "data") }
+        guard let source = plan.model else { throw .missing(key: "model") }
+        guard let device = Device(plan.device) else {
+            throw .unusable(key: "device", reason: "there is no device \(plan.device)")
+        }
+        guard device.isCPU || Device.hasCUDA else {
+            throw .unusable(key: "device", reason: "this machine, or this libtorch, has no CUDA")
+        }
+        if case .parts(let parts) = source {
+            guard parts.vision != nil else { throw .missing(key: "model.vision") }
+            guard parts.language != nil else { throw .missing(key: "model.language") }
+            guard plan.sections.picture != nil else { throw .missing(key: "picture") }
+        }
+        if let augment = data.augment, augment.codebook == nil, namedCodebook(source) == nil,
+            augment.cognition.tasks.contains(where: { $0.value > 0 && $0.key.needsCodebook })
+        {
+            throw .missing(key: "data.augment.codebook")
+        }
+        self.data = data
+        self.source = source
+        self.device = device
+    }
+
+    /// The stage's model, or the one of the checkpoint that is resumed.
+    func model(_ origin: ModelOrigin) throws -> VLSAModel {
+        switch (origin, source) {
+        case (.checkpoint(let folder), _):
+            return try VLSAModel(
+                folder: folder, dtype: plan.dtype.type, device: device, seed: plan.seed)
+        case (.plan, .folder(let folder)):
+            return try VLSAModel(
+                folder: folder.path, replacing: plan.sections, dtype: plan.dtype.type,
+                device: device,
+                seed: plan.seed)
+        case (.plan, .parts(let parts)):
+            guard let vision = parts.vision, let language = parts.language,
+                let picture = plan.sections.picture
+            else { throw PlanError.missing(key: "model") }
+            return try VLSAModel(
+                assembling: PartFolders(
+                    vision: vision.path, language: language.path, denoiser: parts.denoiser?.path,
+                    latents: parts.latents?.path),
+                configuration: VLSAConfiguration(picture: picture).replacing(plan.sections),
+                dtype: plan.dtype.type, device: device, seed: plan.seed)
+        }
+    }
+
+    /// Samples of some record files as `model` takes them.
+    func loader(
+        of records: [RecordSource], for model: VLSAModel, isTraining: Bool
+    ) throws -> SampleLoader {
+        let collection =
+            if records.count == 1, let only = records.first, only.strategy == .all {
+                try RecordCollection(path: only.path.path, seed: plan.seed)
+            } else {
+                try RecordCollection(
+                    records.map { .init(path: $0.path.path, strategy: $0.strategy) },
+                    seed: plan.seed)
+            }
+        let chat = model.configuration.chat
+        let tiler = try Tiler(model.configuration.picture)
+        let tokens = model.visualTokenCount
+        let builder = SampleBuilder(
+            tokenizer: model.tokenizer, tiler: tiler,
+            folder: try data.images.map { try PictureFolder($0.path) },
+            settings: SampleBuilder.Settings(
+                format: chat.format, system: chat.system, maxLength: data.maxLength),
+            augmenter: isTraining ? try augmenter(tiler) : nil, visualTokenCount: { _ in tokens })
+        return try SampleLoader(
+            collection, builder: builder,
+            settings: SampleLoader.Settings(
+                seed: plan.seed, isShuffled: isTraining, workers: isTraining ? data.workers : 0,
+                prefetch: isTraining ? 2 * plan.batch.samples : 0,
+                cacheBytes: isTraining ? data.cacheBytes : data.cacheBytes / 4,
+                maxRejectedShare: data.maxRejected))
+    }
+
+    private func augmenter(_ tiler: Tiler) throws -> Augmenter? {
+        guard let augment = data.augment else { return nil }
+        let codebook = augment.codebook ?? namedCodebook(source)
+        return try Augmenter(
+            augment.cognition, templates: .cognition(augment.templates.path),
+            codebook: try codebook.map { try KMeansCodebook(folder: $0.path) }, tiler: tiler)
+    }
+}
+
+/// The codebook that `model:` names.
+private func namedCodebook(_ source: ModelSource) -> PlanPath? {
+    guard case .parts(let parts) = source else { return nil }
+    return parts.codebook
+}
+
+extension PlanDType {
+    /// The tensors' type.
+    var type: DType {
+        switch self {
+        case .float32: .float32
+        case .bfloat16: .bfloat16
+        case .float16: .float16
+        }
+    }
+}
+
+/// Says which records a run leaves out: the first ones on the terminal, all that are known in `rejected.jsonl`.
+final class RejectionReporter: TrainingObserver {
+    private var known = 0
+    private let shown = 5
+
+    func stepTaken(_ report: StepReport, of run: TrainingRun<VLSAModel>) throws {
+        guard let ledger = (run.training as? SampleLoader)?.ledger, ledger.rejected > known else {
+            return
+        }
+        let isFirst = known < shown
+        known = ledger.rejected
+        if isFirst, let last = ledger.entries.last {
+            run.progress.message("warning: left out: \(last)")
+        }
+        try write(ledger, to: run.folder)
+    }
+
+    func runEnded(_ outcome: TrainingOutcome, of run: TrainingRun<VLSAModel>) throws {
+        guard let ledger = (run.training as? SampleLoader)?.ledger, ledger.rejected > 0 else {
+            return
+        }
+        run.progress.message(
+            "left out \(ledger.rejected) of \(ledger.seen) records (\(ledger.summary)); "
+                + "see \(run.folder.rejected)")
+    }
+
+    private func write(_ ledger: RejectionLedger, to folder: RunFolder) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        var text = Data()
+        for entry in ledger.entries { text += try encoder.encode(entry) + Data("\n".utf8) }
+        try AtomicFiles.write(text, to: folder.rejected)
+    }
+}

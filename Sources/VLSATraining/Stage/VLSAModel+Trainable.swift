@@ -1,0 +1,40 @@
+import Corpus
+import Prompting
+import Torch
+import TorchNN
+import VLSA
+
+extension Sample: TrainingExample {}
+
+extension VLSAModel: Trainable {
+    public typealias Example = Sample
+
+    /// `text` counts the supervised tokens that something precedes, `visual` the pictures to be rebuilt.
+    public func counts(_ samples: [Sample]) -> [String: Int] {
+        var counts = ["text": 0]
+        for sample in samples {
+            for (place, id) in sample.ids.enumerated()
+            where place > 0 && sample.isSupervised[place] && id != PromptIDs.imageToken {
+                counts["text", default: 0] += 1
+            }
+        }
+        if reconstruction != nil { counts["visual"] = samples.reduce(0) { $0 + $1.pictures.count } }
+        return counts
+    }
+
+    public func losses(_ samples: [Sample], generator: Generator) throws -> [LossTerm] {
+        let losses: VLSALosses = try losses(samples, generator: generator)
+        var terms = [LossTerm(name: "text", sum: losses.text, count: losses.textCount)]
+        if reconstruction != nil {
+            terms.append(LossTerm(name: "visual", sum: losses.visual, count: losses.visualCount))
+        }
+        return terms
+    }
+
+    /// The objective's weight for `visual`, 1 for `text`.
+    public func weight(of loss: String, step: Int) -> Double {
+        loss == "visual" ? configuration.objective.weight : 1
+    }
+}
+
+extension SampleLoader: ExampleSource {}
