@@ -20,9 +20,11 @@ public struct ImageProcessorConfiguration: Equatable, Sendable {
         case exactly(PictureSize)
     }
 
+    /// Which family it is of.
     public let kind: Kind
     /// Nil where the picture is not resized.
     public let size: Target?
+    /// How it is resized.
     public let filter: ResizeFilter
     /// Nil where no centre is cut out.
     public let crop: PictureSize?
@@ -35,6 +37,7 @@ public struct ImageProcessorConfiguration: Equatable, Sendable {
     /// Candidate resolutions as (height, width) pairs, of the `anyres` kind.
     public let pinpoints: [[Int]]
 
+    /// A configuration without a file.
     public init(
         kind: Kind, size: Target?, filter: ResizeFilter = .bicubic, crop: PictureSize? = nil,
         rescaleFactor: Double? = 1.0 / 255, mean: [Float]?, deviation: [Float]?,
@@ -144,6 +147,7 @@ extension ImageProcessorConfiguration: Decodable {
         }
     }
 
+    /// Fills in what the file leaves out as its processor would; throws ``PictureError`` where a value cannot work.
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         func refused(_ key: CodingKeys, _ reason: String) -> PictureError {

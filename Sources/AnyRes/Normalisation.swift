@@ -11,6 +11,7 @@ public struct Normalisation: Equatable, Sendable {
     /// One value for every byte and channel, `[3, 256]`: all there is to compute.
     public let table: [Float]
 
+    /// Means and deviations are of values after `rescaleFactor`.
     public init(rescaleFactor: Double? = 1.0 / 255, mean: [Float]?, deviation: [Float]?) {
         self.rescaleFactor = rescaleFactor
         self.mean = mean

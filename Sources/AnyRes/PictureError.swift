@@ -27,6 +27,7 @@ public enum PictureError: Error, Equatable, CustomStringConvertible {
     /// A tiling or processor configuration that cannot work.
     case badConfiguration(key: String, reason: String)
 
+    /// What is wrong, with which picture, and what to do.
     public var description: String {
         switch self {
         case .unreadable(let name, let reason):

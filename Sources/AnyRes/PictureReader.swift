@@ -13,6 +13,7 @@ public struct PictureLimits: Codable, Equatable, Sendable {
     /// Smaller pictures keep every pixel.
     public var maxKeptPixels: Int
 
+    /// Limits in pixels.
     public init(
         maxPixels: Int = 600_000_000, maxHeldPixels: Int = 64_000_000,
         maxKeptPixels: Int = 48_000_000
@@ -60,6 +61,7 @@ public struct PictureReader: Sendable {
     /// Whether embedded ICC profiles are converted to sRGB. Unusable ones, and sRGB itself, are ignored.
     public var convertsProfiles: Bool
 
+    /// A reader; nothing is opened yet.
     public init(
         limits: PictureLimits = .default, formats: Set<PictureFormat> = PictureFormat.standard,
         alpha: AlphaTreatment = .over(PadColour.clipMean), appliesOrientation: Bool = true,

@@ -71,6 +71,7 @@ public enum Pinpoints: Equatable, Sendable {
 }
 
 extension Pinpoints: Codable {
+    /// From a name, a range or a list of pairs.
     public init(from decoder: any Decoder) throws {
         let value = try decoder.singleValueContainer()
         if let pairs = try? value.decode([[Int]].self) {
@@ -87,6 +88,7 @@ extension Pinpoints: Codable {
         self = named
     }
 
+    /// As its name, its range or its list of pairs.
     public func encode(to encoder: any Encoder) throws {
         var value = encoder.singleValueContainer()
         switch self {

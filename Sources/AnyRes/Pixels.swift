@@ -34,7 +34,7 @@ public struct Pixels: Sendable, Equatable {
             fatalError("Pixels: \(planar.count) bytes are not three \(width) x \(height) planes")
         }
         let bytes = [UInt8](unsafeUninitializedCapacity: planar.count) { buffer, count in
-            cpixels_from_planes(planar, width, height, buffer.baseAddress)
+            cpixels_from_planes(planar, width, height, buffer.baseAddress, width * 3)
             count = planar.count
         }
         self.init(width: width, height: height, bytes: bytes)
@@ -116,6 +116,7 @@ public struct PictureSize: Codable, Hashable, Sendable, CustomStringConvertible 
     /// Pixels from top to bottom.
     public var height: Int
 
+    /// A size of so many pixels.
     public init(width: Int, height: Int) {
         self.width = width
         self.height = height

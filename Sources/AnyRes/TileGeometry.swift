@@ -1,8 +1,11 @@
 /// A position in a picture, in pixels from its top left corner; pixel (0, 0) covers 0..<1.
 public struct PicturePoint: Codable, Equatable, Sendable {
+    /// Pixels from the left edge.
     public var x: Double
+    /// Pixels from the top edge.
     public var y: Double
 
+    /// The point `x` pixels from the left and `y` from the top.
     public init(x: Double, y: Double) {
         self.x = x
         self.y = y
@@ -11,11 +14,16 @@ public struct PicturePoint: Codable, Equatable, Sendable {
 
 /// An upright rectangle in a picture, in pixels.
 public struct PictureRect: Codable, Equatable, Sendable {
+    /// Its left edge.
     public var x: Double
+    /// Its top edge.
     public var y: Double
+    /// Pixels from its left to its right edge.
     public var width: Double
+    /// Pixels from its top to its bottom edge.
     public var height: Double
 
+    /// The rectangle whose top left corner is at (`x`, `y`).
     public init(x: Double, y: Double, width: Double, height: Double) {
         self.x = x
         self.y = y

@@ -9,6 +9,7 @@ public struct TiledPicture: Sendable, Equatable {
     /// Where they lie in the original picture.
     public let geometry: TileGeometry
 
+    /// A picture cut elsewhere, such as one read back from a cache.
     public init(snapshot: [UInt8], tiles: [UInt8], geometry: TileGeometry) {
         self.snapshot = snapshot
         self.tiles = tiles

@@ -96,6 +96,7 @@ extension TilingConfiguration {
     /// The keys of its encoded form, for readers that refuse unknown keys.
     public static var keys: [String] { CodingKeys.allCases.map(\.rawValue) }
 
+    /// Left-out keys follow the tiling; throws ``PictureError`` where a value cannot work.
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         func value<T: Decodable>(_ key: CodingKeys, _ type: T.Type = T.self) throws -> T? {

@@ -18,12 +18,19 @@ void cpixels_to_planes(
   }
 }
 
-void cpixels_from_planes(const uint8_t *in, size_t width, size_t height, uint8_t *out) {
+void cpixels_from_planes(
+    const uint8_t *in, size_t width, size_t height, uint8_t *out, size_t out_stride) {
   const size_t plane = width * height;
-  for (size_t i = 0; i < plane; i++) {
-    out[3 * i] = in[i];
-    out[3 * i + 1] = in[plane + i];
-    out[3 * i + 2] = in[2 * plane + i];
+  for (size_t y = 0; y < height; y++) {
+    const uint8_t *restrict r = in + y * width;
+    const uint8_t *restrict g = r + plane;
+    const uint8_t *restrict b = g + plane;
+    uint8_t *restrict row = out + y * out_stride;
+    for (size_t x = 0; x < width; x++) {
+      row[3 * x] = r[x];
+      row[3 * x + 1] = g[x];
+      row[3 * x + 2] = b[x];
+    }
   }
 }
 

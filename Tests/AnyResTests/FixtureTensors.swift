@@ -17,7 +17,12 @@ struct FixtureTensors: Sendable {
 
     private struct Header: Decodable {
         let shape: [Int]
-        let data_offsets: [Int]
+        let offsets: [Int]
+
+        enum CodingKeys: String, CodingKey {
+            case shape
+            case offsets = "data_offsets"
+        }
     }
 
     private struct Directory: Decodable {
@@ -53,7 +58,7 @@ struct FixtureTensors: Sendable {
 
     subscript(name: String) -> Entry? {
         guard let header = entries[name] else { return nil }
-        let (low, high) = (start + header.data_offsets[0], start + header.data_offsets[1])
+        let (low, high) = (start + header.offsets[0], start + header.offsets[1])
         return Entry(shape: header.shape, bytes: Array(data[low..<high]))
     }
 }

@@ -107,6 +107,7 @@ struct TilerTests {
             configuration.snapshotSource == .padded ? canvas : source,
             width: configuration.tileWidth, height: configuration.tileHeight)
         #expect(tiled.snapshotPixels == snapshot)
+        #expect(tiled.paddedPicture() == canvas)
     }
 
     @Test("padding at the corner and in the centre")

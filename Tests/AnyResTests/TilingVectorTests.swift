@@ -164,20 +164,20 @@ struct TilingVectorTests {
         struct Case: Decodable {
             let width: Int
             let height: Int
-            let best_resolution: [Int]
+            let bestResolution: [Int]
             let resized: [Int]
-            let pad_top_bottom: [Int]
-            let pad_left_right: [Int]
+            let padTopBottom: [Int]
+            let padLeftRight: [Int]
             let grid: [Int]
-            let unpadded_rows: Int
-            let unpadded_cols: Int
+            let unpaddedRows: Int
+            let unpaddedCols: Int
             let tiles: Int
-            let image_tokens: Int
+            let imageTokens: Int
         }
 
         let tile: Int
         let patch: Int
-        let grid_pinpoints: [[Int]]
+        let gridPinpoints: [[Int]]
         let cases: [Case]
     }
 
@@ -185,24 +185,26 @@ struct TilingVectorTests {
     func huggingFaceGeometry() throws {
         let data = try Data(
             contentsOf: URL(fileURLWithPath: Fixtures.path("llava_next_geometry.json")))
-        let geometry = try JSONDecoder().decode(Geometry.self, from: data)
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        let geometry = try decoder.decode(Geometry.self, from: data)
         #expect(geometry.cases.count == 64)
-        let tiler = try tiler(geometry.tile, .list(geometry.grid_pinpoints), order: .huggingface)
+        let tiler = try tiler(geometry.tile, .list(geometry.gridPinpoints), order: .huggingface)
         let patches = geometry.tile / geometry.patch
         for row in geometry.cases {
             let plan = try tiler.plan(width: row.width, height: row.height)
             let name: Comment = "\(row.width) x \(row.height)"
-            #expect([plan.padded.height, plan.padded.width] == row.best_resolution, name)
+            #expect([plan.padded.height, plan.padded.width] == row.bestResolution, name)
             #expect([plan.scaled.height, plan.scaled.width] == row.resized, name)
             #expect(
-                [plan.offsetY, plan.offsetX] == [row.pad_top_bottom[0], row.pad_left_right[0]], name
+                [plan.offsetY, plan.offsetX] == [row.padTopBottom[0], row.padLeftRight[0]], name
             )
             #expect([plan.rows * patches, plan.columns * patches] == row.grid, name)
             #expect(plan.tileCount + 1 == row.tiles, name)
             let grid = plan.unpaddedGrid(patchesPerSide: patches, rounding: .huggingface)
-            #expect(grid.rows == row.unpadded_rows, name)
-            if row.unpadded_rows > 0 { #expect(grid.columns == row.unpadded_cols, name) }
-            #expect(grid.tokenCount == row.image_tokens, name)
+            #expect(grid.rows == row.unpaddedRows, name)
+            if row.unpaddedRows > 0 { #expect(grid.columns == row.unpaddedCols, name) }
+            #expect(grid.tokenCount == row.imageTokens, name)
         }
     }
 

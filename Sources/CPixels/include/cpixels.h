@@ -50,8 +50,9 @@ void cpixels_to_planes(
     const uint8_t *in, size_t in_stride, size_t width, size_t height, uint8_t *out, size_t plane,
     size_t out_stride);
 
-/// Three packed planes to packed interleaved RGB.
-void cpixels_from_planes(const uint8_t *in, size_t width, size_t height, uint8_t *out);
+/// The other way: three packed planes to interleaved RGB, rows `out_stride` bytes apart.
+void cpixels_from_planes(
+    const uint8_t *in, size_t width, size_t height, uint8_t *out, size_t out_stride);
 
 /// Applies EXIF orientation 1...8 to packed RGB of the stored size; `out` holds as many bytes. Orientations
 /// from 5 on exchange width and height.
