@@ -23,7 +23,7 @@ struct TrainCommand: ParsableCommand {
         let outcome = try trainStage(
             plan, run: run,
             options: RunOptions(
-                resume: resume, quiet: quiet, commandLine: CommandLine.arguments))
+                resume: resume, progress: quiet ? .silent : .automatic, overrides: overrides))
         switch outcome {
         case .finished(let model): print(model)
         case .interrupted: break
