@@ -121,42 +121,38 @@ extension Synthesis {
         }
     }
 
-    /// What a crop of a picture with these regions shows, as in `red circle, 2 small blue dots`,
-    /// or nil where it shows nothing that has a name.
+    /// What a crop of a picture with these regions shows, as in `red circle 5, 2 blue dots`, or nil
+    /// where it shows nothing that has a name.
     ///
-    /// A region counts as seen with at least four fifths of its area in the crop. One that is cut
-    /// gives way to its parts, or, with at least a third in the crop, is named as `part of` it.
+    /// A region counts as seen with at least four fifths of its area in the crop; its digits and
+    /// words are told with it. One that is cut gives way to its parts and, with at least a third in
+    /// the crop, is named as `part of` it.
     public static func captionOfCrop(_ crop: Box, regions: [Region]) -> String? {
         var phrases: [String] = []
-        var counts: [String: Int] = [:]
-        var named = [Bool](repeating: false, count: regions.count)
-        var isParent = [Bool](repeating: false, count: regions.count)
-        for region in regions {
-            if let parent = region.parent { isParent[parent] = true }
-        }
+        var phraseOfRegion: [Int: Int] = [:]  // of those seen whole
         for (index, region) in regions.enumerated() {
-            if let parent = region.parent, named[parent] {
-                named[index] = true
+            if let parent = region.parent, let phrase = phraseOfRegion[parent] {
+                phraseOfRegion[index] = phrase
+                let isTold = region.kind == .dot || regions[parent].kind == .text
+                if !isTold { phrases[phrase] += " " + region.caption }
                 continue
             }
             let share = region.box.share(in: crop)
-            let phrase: String
             if share >= 0.8 {
-                phrase = region.caption
-                named[index] = true
-            } else if share >= 1.0 / 3, !isParent[index], region.parent == nil {
-                phrase = "part of " + region.caption
-            } else {
-                continue
-            }
-            if counts.updateValue(counts[phrase, default: 0] + 1, forKey: phrase) == nil {
-                phrases.append(phrase)
+                phraseOfRegion[index] = phrases.count
+                phrases.append(region.caption)
+            } else if share >= 1.0 / 3, region.kind.isElementary, region.kind != .glyph {
+                phrases.append("part of " + region.caption)
             }
         }
         guard !phrases.isEmpty else { return nil }
-        return phrases.map { phrase in
-            let count = counts[phrase] ?? 1
-            return count > 1 && phrase.count > 1 ? "\(count) \(phrase)s" : phrase
+        let counts = Dictionary(phrases.map { ($0, 1) }, uniquingKeysWith: +)
+        var told: Set<String> = []
+        return phrases.compactMap { phrase in
+            guard let count = counts[phrase], count > 1, phrase.contains(where: \.isLetter) else {
+                return phrase
+            }
+            return told.insert(phrase).inserted ? "\(count) \(phrase)s" : nil
         }.joined(separator: ", ")
     }
 }

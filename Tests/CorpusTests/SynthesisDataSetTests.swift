@@ -1,0 +1,165 @@
+import AnyRes
+import Foundation
+import Testing
+
+@testable import Corpus
+
+/// The files of a synthetic data set, crop captions and configuration.
+struct SynthesisDataSetTests {
+    private func folder() -> String {
+        NSTemporaryDirectory() + "synthesis-\(UUID().uuidString)"
+    }
+
+    private func small(_ train: Int = 6, _ heldOut: Int = 2) -> Synthesis.Configuration {
+        var configuration = Synthesis.Configuration()
+        (configuration.trainCount, configuration.heldOutCount) = (train, heldOut)
+        (configuration.minimumSide, configuration.maximumSide) = (200, 320)
+        (configuration.textCount, configuration.lineCount) = (5, 9)
+        return configuration
+    }
+
+    private func objects(_ path: String) throws -> [[String: Any]] {
+        let data = try Data(contentsOf: URL(fileURLWithPath: path))
+        return try #require(try JSONSerialization.jsonObject(with: data) as? [[String: Any]])
+    }
+
+    @Test func theFilesAreLLaVAData() throws {
+        let folder = folder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let synthesis = try Synthesis(small())
+        let summary = try synthesis.generate(to: folder)
+        #expect(summary.pictureCount == 8 && !summary.isReused)
+        for (name, count) in [
+            ("train", 6), ("heldout", 2), ("captions", 6), ("captions-heldout", 2),
+        ] {
+            let records = try objects("\(folder)/\(name).json")
+            #expect(records.count == count)
+            for record in records {
+                let turns = try #require(record["conversations"] as? [[String: String]])
+                #expect(turns.enumerated().allSatisfy { $1["from"] == ($0 % 2 == 0 ? "human" : "gpt") })
+                #expect(turns.count { $0["value"]?.contains("<image>") == true } == 1)
+                #expect(turns[0]["value"]?.hasPrefix("<image>\n") == true)
+                let image = try #require(record["image"] as? String)
+                _ = try PictureReader().read(path: "\(folder)/\(image)")
+                guard !name.hasPrefix("captions") else { continue }
+                let kinds = try #require(record["kinds"] as? [String])
+                #expect(kinds.count * 2 == turns.count)
+                #expect(kinds.allSatisfy { Synthesis.QuestionKind(rawValue: $0) != nil })
+            }
+        }
+        let texts = try objects("\(folder)/texts.json")
+        #expect(texts.count == 5)
+        #expect(texts.allSatisfy { $0["image"] == nil })
+        let lines = try String(contentsOfFile: "\(folder)/text.txt", encoding: .utf8)
+        #expect(lines.split(separator: "\n").count == 9)
+    }
+
+    @Test func theNumberOfThreadsAndPicturesDoesNotShow() throws {
+        let (first, second) = (folder(), folder())
+        defer {
+            try? FileManager.default.removeItem(atPath: first)
+            try? FileManager.default.removeItem(atPath: second)
+        }
+        try Synthesis(small(5, 1)).generate(to: first, threads: 1)
+        try Synthesis(small(8, 1)).generate(to: second, threads: 3)
+        for index in 0..<5 {
+            let name = "images/\(Synthesis.id(.train, index)).jpg"
+            #expect(
+                FileManager.default.contents(atPath: "\(first)/\(name)")
+                    == FileManager.default.contents(atPath: "\(second)/\(name)"))
+        }
+        let lines = [first, second].map { folder in
+            (try? String(contentsOfFile: "\(folder)/train.json", encoding: .utf8))?
+                .split(separator: "\n").dropFirst().prefix(4) ?? []
+        }
+        #expect(lines[0].count == 4 && lines[0] == lines[1])
+    }
+
+    @Test func aFinishedDataSetIsReusedAndAnotherReplacesIt() throws {
+        let folder = folder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try Synthesis(small(2, 1)).generate(to: folder)
+        let again = try Synthesis(small(2, 1)).generate(to: folder)
+        #expect(again.isReused && again.pictureCount == 3)
+        let other = try Synthesis(small(3, 1))
+        #expect(!other.isComplete(at: folder))
+        #expect(try !other.generate(to: folder).isReused)
+        #expect(try objects("\(folder)/train.json").count == 3)
+    }
+
+    @Test func aFolderThatCannotBeMadeIsNamed() throws {
+        let path = folder()
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try Data("a file".utf8).write(to: URL(fileURLWithPath: path))
+        let error = #expect(throws: SynthesisError.self) {
+            try Synthesis(small(1, 0)).generate(to: path + "/inner")
+        }
+        #expect("\(error.map { "\($0)" } ?? "")".contains(path))
+    }
+
+    @Test func aRecordKeepsTheTruth() throws {
+        let picture = try Synthesis().picture(.train, 3)
+        let record = Synthesis.record(picture, id: "a", image: "images/a.jpg")
+        #expect(Synthesis.kinds(of: record) == picture.questions.map(\.kind))
+        #expect(Synthesis.caption(of: record) == picture.caption)
+        let regions = try #require(Synthesis.regions(of: record))
+        #expect(regions.map(\.caption) == picture.regions.map(\.caption))
+        #expect(regions.map(\.kind) == picture.regions.map(\.kind))
+        #expect(regions.map(\.parent) == picture.regions.map(\.parent))
+        #expect(regions.map(\.box.x0) == picture.regions.map { $0.box.x0.rounded() })
+        let foreign = Record(id: "b", turns: [])
+        #expect(Synthesis.kinds(of: foreign) == nil && Synthesis.regions(of: foreign) == nil)
+    }
+
+    @Test func aCropNamesWhatItShows() {
+        typealias Box = Synthesis.Box
+        let regions: [Synthesis.Region] = [
+            .init(kind: .shape, box: Box(0, 0, 10, 10), caption: "red circle", parent: nil),
+            .init(kind: .plate, box: Box(20, 0, 60, 20), caption: "blue sign", parent: nil),
+            .init(kind: .text, box: Box(24, 5, 56, 15), caption: "4711", parent: 1),
+            .init(kind: .glyph, box: Box(24, 5, 32, 15), caption: "4", parent: 2),
+            .init(kind: .glyph, box: Box(32, 5, 40, 15), caption: "7", parent: 2),
+            .init(kind: .dot, box: Box(0, 40, 2, 42), caption: "red dot", parent: nil),
+            .init(kind: .dot, box: Box(4, 40, 6, 42), caption: "red dot", parent: nil),
+        ]
+        func caption(_ x0: Double, _ y0: Double, _ x1: Double, _ y1: Double) -> String? {
+            Synthesis.captionOfCrop(Box(x0, y0, x1, y1), regions: regions)
+        }
+        #expect(caption(0, 0, 100, 100) == "red circle, blue sign 4711, 2 red dots")
+        #expect(caption(0, 0, 5, 10) == "part of red circle")
+        #expect(caption(0, 0, 34, 20) == "red circle, part of blue sign, 4")
+        #expect(caption(70, 50, 90, 90) == nil)
+    }
+
+    @Test func aPictureToldInWordsHasEveryThingInItsCell() throws {
+        let synthesis = try Synthesis()
+        let pictures = (0..<40).map { synthesis.picture(.train, $0) }
+        let scene = try #require(pictures.first { $0.subject == .scene })
+        let cells = Synthesis.words(of: scene).split(separator: "|", omittingEmptySubsequences: false)
+        #expect(cells.count == 65 && cells[64].isEmpty)
+        for region in scene.regions where region.kind.isElementary {
+            let column = Int(region.box.midX / Double(scene.width) * 8)
+            let row = Int(region.box.midY / Double(scene.height) * 8)
+            #expect(cells[row * 8 + column].contains(region.caption))
+        }
+    }
+
+    @Test(arguments: [
+        ("train_count", "-1"), ("minimum_side", "50"), ("quality", "0"), ("maximum_side", "600"),
+        ("minimum_questions", "9"), ("code_length", "2"), ("scenes", "-1"),
+    ])
+    func aWrongConfigurationIsNamed(key: String, value: String) throws {
+        let file = Data("{\"\(key)\": \(value)}".utf8)
+        let configuration = try JSONDecoder().decode(Synthesis.Configuration.self, from: file)
+        let error = #expect(throws: SynthesisError.self) { try Synthesis(configuration) }
+        #expect("\(error.map { "\($0)" } ?? "")".contains(key))
+    }
+
+    @Test func aConfigurationFileMayLeaveKeysOut() throws {
+        let configuration = try JSONDecoder().decode(
+            Synthesis.Configuration.self, from: Data("{\"seed\": 5}".utf8))
+        var expected = Synthesis.Configuration()
+        expected.seed = 5
+        #expect(configuration == expected)
+    }
+}
