@@ -36,7 +36,9 @@ struct SynthesisDataSetTests {
             #expect(records.count == count)
             for record in records {
                 let turns = try #require(record["conversations"] as? [[String: String]])
-                #expect(turns.enumerated().allSatisfy { $1["from"] == ($0 % 2 == 0 ? "human" : "gpt") })
+                for (number, turn) in turns.enumerated() {
+                    #expect(turn["from"] == (number % 2 == 0 ? "human" : "gpt"))
+                }
                 #expect(turns.count { $0["value"]?.contains("<image>") == true } == 1)
                 #expect(turns[0]["value"]?.hasPrefix("<image>\n") == true)
                 let image = try #require(record["image"] as? String)
@@ -135,7 +137,8 @@ struct SynthesisDataSetTests {
         let synthesis = try Synthesis()
         let pictures = (0..<40).map { synthesis.picture(.train, $0) }
         let scene = try #require(pictures.first { $0.subject == .scene })
-        let cells = Synthesis.words(of: scene).split(separator: "|", omittingEmptySubsequences: false)
+        let words = Synthesis.words(of: scene)
+        let cells = words.split(separator: "|", omittingEmptySubsequences: false)
         #expect(cells.count == 65 && cells[64].isEmpty)
         for region in scene.regions where region.kind.isElementary {
             let column = Int(region.box.midX / Double(scene.width) * 8)
