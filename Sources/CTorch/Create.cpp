@@ -11,10 +11,12 @@ struct ct_generator {
 };
 
 static at::TensorOptions options(ct_dtype code, int index) {
+  prepare();
   return at::TensorOptions().dtype(dtype(code)).device(device(index));
 }
 
 static at::TensorOptions options(ct_dtype code, const ct_generator *generator) {
+  prepare();
   return at::TensorOptions().dtype(dtype(code)).device(generator->value.device());
 }
 

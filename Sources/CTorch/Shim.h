@@ -81,6 +81,9 @@ template <typename Body> ct_status result(ct_tensor **out, Body &&body) noexcept
   return guarded([&] { *out = give(body()); });
 }
 
+// Settings of the process, made once before the first tensor.
+void prepare();
+
 at::ScalarType dtype(ct_dtype code);
 ct_dtype code(at::ScalarType dtype) noexcept;
 at::Device device(int index);

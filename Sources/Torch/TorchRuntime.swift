@@ -18,9 +18,11 @@ public enum TorchRuntime {
         set { ct_set_threads(Int32(clamping: newValue)) }
     }
 
-    /// Lets matrix products of fp32 tensors run in TF32 or bf16 where the hardware has it.
+    /// Lets matrix products of fp32 tensors round their factors to bf16 (CPU) or TF32 (CUDA) where that is
+    /// faster; not allowed at first.
     public static func allowReducedPrecisionProducts(_ allowed: Bool) {
-        ct_set_reduced_precision_products(allowed)
+        check(
+            ct_set_reduced_precision_products(allowed), "allowReducedPrecisionProducts", "\(allowed)")
     }
 
     /// Bytes of this process in memory now, 0 where the system does not say.

@@ -34,6 +34,39 @@ import Testing
             Tensor.attention(query: q, key: k, value: v, isCausal: true), masked, absolute: 1e-12)
     }
 
+    /// Sizes on both sides of the bound up to which the scores are kept.
+    @Test(arguments: [90, 200])
+    func attentionIsTheSameForManyScores(_ length: Int) throws {
+        let shape = [2, 32, length, 8]
+        let heads = (0..<3).map { _ in normal(shape, .float32) }
+        let wide = heads.map { $0.to(.float64) }
+        for tensor in heads + wide { tensor.requiresGradient = true }
+        let found = Tensor.attention(query: heads[0], key: heads[1], value: heads[2], isCausal: true)
+        let hidden = Tensor.ones([length, length], dtype: .bool).upperTriangle(diagonal: 1)
+        let scores = wide[0].matmul(wide[1].transposed(-2, -1)) / 8.0.squareRoot()
+        let weights = scores.filled(where: hidden, with: -.infinity).softmax(axis: -1)
+        let expected = weights.matmul(wide[2])
+        expectClose(found.detached(), expected.detached(), absolute: 1e-5)
+        found.square().sum().backward()
+        expected.square().sum().backward()
+        for (a, b) in zip(heads, wide) {
+            expectClose(try #require(a.gradient), try #require(b.gradient), absolute: 1e-4)
+        }
+    }
+
+    @Test func aQueryThatSeesNothingGetsZeros() {
+        let mask = Tensor([true, true, false, false], shape: [2, 2])
+        let q = normal([1, 1, 2, 4])
+        let out = Tensor.attention(query: q, key: q, value: q, mask: mask)
+        #expect(out[0, 0, 1].doubles() == [0, 0, 0, 0] && out.allFinite())
+    }
+
+    @Test func productsOfFp32AreExact() {
+        let values = Tensor.arange(4096, dtype: .float32).reshaped([64, 64]) / 4096 + 1
+        let identity = Tensor.ones([64, 64]).lowerTriangle().upperTriangle()
+        #expect(values.matmul(identity).floats() == values.floats())
+    }
+
     @Test(arguments: [DType.float64, .float32, .bfloat16])
     func groupedQueriesShareTheirKeysInARow(_ dtype: DType) {
         let (q, k, v) = (

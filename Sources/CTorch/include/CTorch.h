@@ -43,8 +43,9 @@ const char *ct_cpu_capability(void);
 const char *ct_library_folder(void);
 int ct_threads(void);
 void ct_set_threads(int count);
-// Whether matrix products of fp32 tensors may run in a faster, less exact format where the CPU or GPU has one.
-void ct_set_reduced_precision_products(bool allowed);
+// Whether matrix products of fp32 tensors may round their factors to bf16 (CPU) or TF32 (CUDA) where that is
+// faster. Not allowed at first.
+ct_status ct_set_reduced_precision_products(bool allowed);
 // Opens libtorch_cuda when it is there (once), and says how many CUDA devices can be used.
 int ct_cuda_count(void);
 // Waits until the device has finished all work queued on it.
