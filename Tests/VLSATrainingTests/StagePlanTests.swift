@@ -61,6 +61,7 @@ private func plan(_ text: String, _ overrides: [String] = []) throws -> Plan {
             let again = try plan(try first.yaml())
             #expect(again == first)
             #expect(try again.yaml() == first.yaml())
+            #expect(try first.yaml().contains("  rate: 0.001\n"))
         }
     }
 

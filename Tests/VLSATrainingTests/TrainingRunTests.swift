@@ -271,7 +271,7 @@ func differences(_ a: String, _ b: String) throws -> [String] {
         #expect(refusal().contains("holds a run already; resume it with --resume"))
         #expect(
             refusal(["optimizer.rate=1", "log.every=1"], resume: true).hasSuffix(
-                "cannot be resumed with this one:\n  optimizer.rate was 3e-2, is 1e+0"))
+                "cannot be resumed with this one:\n  optimizer.rate was 0.03, is 1"))
         #expect(try AtomicFiles.files(beneath: path) == before)
     }
 

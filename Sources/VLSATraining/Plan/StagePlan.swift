@@ -1,5 +1,4 @@
 import Foundation
-import Yams
 
 /// One training stage: every hyperparameter, read strictly from a YAML file, written back resolved.
 ///
@@ -41,11 +40,7 @@ public struct StagePlan<Sections: Codable & Equatable & Sendable>: Equatable, Se
     }
 
     /// The plan with every default written out; ``load(path:overrides:)`` reads it back as equal.
-    public func yaml() throws -> String {
-        let encoder = YAMLEncoder()
-        encoder.options = YAMLEncoder.Options(indent: 2, width: -1, allowUnicode: true)
-        return try encoder.encode(self)
-    }
+    public func yaml() throws -> String { try yamlText(of: self) }
 
     /// Throws for the first file or folder the plan names that is not there.
     public func checkPaths() throws(PlanError) {

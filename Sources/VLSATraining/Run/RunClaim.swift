@@ -28,7 +28,7 @@ struct RunClaim {
             return
         }
         if let old = files.contents(atPath: folder.plan) {
-            let changes = try RunFolder.changes(
+            let changes = RunFolder.changes(
                 from: String(decoding: old, as: UTF8.self), to: planText)
             guard changes.isEmpty else {
                 throw RunError.planChanged(folder: folder.path, changes: changes)

@@ -38,8 +38,7 @@ public struct RunFolder: Sendable {
     /// Whether the run came to its end with this plan, given as ``StagePlan/yaml()`` writes it.
     public func isFinished(with planText: String) -> Bool {
         guard isFinished, let old = FileManager.default.contents(atPath: plan) else { return false }
-        return (try? RunFolder.changes(from: String(decoding: old, as: UTF8.self), to: planText))?
-            .isEmpty ?? false
+        return RunFolder.changes(from: String(decoding: old, as: UTF8.self), to: planText).isEmpty
     }
 
     /// Keys whose values may change when a run is resumed: they do not bear on the weights.
@@ -48,8 +47,10 @@ public struct RunFolder: Sendable {
     ]
 
     /// Differences between two resolved plans that would make the run another one.
-    static func changes(from old: String, to new: String) throws -> [String] {
-        let (before, after) = (try values(of: old), try values(of: new))
+    static func changes(from old: String, to new: String) -> [String] {
+        guard let before = try? values(of: old), let after = try? values(of: new) else {
+            return old == new ? [] : ["plan.yaml was another text"]
+        }
         return Set(before.keys).union(after.keys).sorted().compactMap { key in
             guard before[key] != after[key], !freeKeys.contains(where: { isPrefix($0, of: key) })
             else { return nil }
