@@ -55,9 +55,9 @@ public struct PromptTemplate: Sendable {
         func bad(_ line: Int, _ problem: String) -> TemplateError {
             .file(path: path, line: line, problem: problem)
         }
-        let lines = source.split(separator: "\n", omittingEmptySubsequences: false).map {
-            $0.hasSuffix("\r") ? $0.dropLast() : $0
-        }
+        // In Swift "\r\n" is one character, which is not "\n".
+        let lines = source.replacing("\r\n", with: "\n")
+            .split(separator: "\n", omittingEmptySubsequences: false)
         guard lines.first == "---", let end = lines.dropFirst().firstIndex(of: "---") else {
             throw bad(1, "must start with front matter between two lines of ---")
         }

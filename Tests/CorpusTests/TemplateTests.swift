@@ -1,0 +1,124 @@
+import Foundation
+import Prompting
+import Testing
+
+@testable import Corpus
+
+struct TemplateTests {
+    static let schema = TemplateSchema(
+        task: "t", required: ["a"], optional: ["b"], answers: ["lines", "list"])
+    static let good = "---\ntask: t\nfields: a, b\nanswer: list\n---\nFrom {{a}} to {{ b }}.\n"
+
+    private func template(_ text: String, _ schema: TemplateSchema = schema) throws
+        -> PromptTemplate
+    {
+        try PromptTemplate(text, path: "t/en/1.mustache", language: "en", schema: schema)
+    }
+
+    @Test func aGoodTemplateRenders() throws {
+        let parsed = try template(Self.good)
+        #expect(parsed.answer == "list" && parsed.fields == ["a", "b"])
+        #expect(parsed.render(["a": "<1>", "b": "\"&\"", "c": "unused"]) == "From <1> to \"&\".")
+        let plain = try template(
+            "---\ntask: t\nfields: a\n---\r\n\n {{{a}}} {{! note }}{{&a}}\nend\n\n")
+        #expect(plain.answer == "lines")
+        #expect(plain.render(["a": "{{b}}"]) == " {{b}} {{b}}\nend")
+        let section = try template("---\ntask: t\nfields: a, b\n---\n{{#a}}x{{/a}}{{^b}}y{{/b}}")
+        #expect(section.render(["a": "1", "b": "2"]) == "x")
+    }
+
+    /// Every fault is named with the line it is on.
+    @Test(arguments: [
+        ("", 1, "front matter"), ("---\ntask: t\n", 1, "front matter"),
+        ("{{a}}", 1, "front matter"),
+        ("---\ntask: u\nfields: a\n---\n{{a}}", 2, "\"u\""),
+        ("---\nfields: a\n---\n{{a}}", 1, "task"),
+        ("---\ntask: t\nfield: a\n---\n{{a}}", 3, "field"),
+        ("---\ntask: t\ntask: t\n---\n{{a}}", 3, "twice"),
+        ("---\ntask t\n---\n{{a}}", 2, "key: value"),
+        ("---\ntask: t\nfields: a, c\n---\n{{a}}", 3, "\"c\""),
+        ("---\ntask: t\nfields: a, a\n---\n{{a}}", 3, "twice"),
+        ("---\ntask: t\n\nfields: b\n---\n{{b}}", 4, "lacks the field \"a\""),
+        ("---\ntask: t\nfields: a\nanswer: rows\n---\n{{a}}", 4, "rows"),
+        ("---\ntask: t\nfields: a\n---\n\n", 4, "no text"),
+        ("---\ntask: t\nfields: a, b\n---\n{{a}}", 3, "\"b\""),
+        ("---\ntask: t\nfields: a\n---\n{{a}}\n{{b}}", 6, "\"b\""),
+        ("---\ntask: t\nfields: a\n---\n\n\n{{a}}\nx {{c}}", 8, "\"c\""),
+        ("---\ntask: t\nfields: a\n---\n{{a}}\n{{a", 6, "not closed"),
+        ("---\ntask: t\nfields: a\n---\n{{a}}\n<image>", 6, "<image>"),
+        ("---\ntask: t\nfields: a\n---\n{{a}}\n{{> other}}", 6, "field's name"),
+        ("---\ntask: t\nfields: a\n---\n{{a}}{{=<% %>=}}", 5, "field's name"),
+        ("---\ntask: t\nfields: a\n---\n{{#a}}x", 5, "section"),
+        ("---\ntask: t\nfields: a, b\n---\n{{#a}}\nx{{/b}}", 6, "section"),
+        ("---\ntask: t\nfields: a\n---\n{{upper(a)}}", 5, "field's name"),
+    ])
+    func faultsAreNamedByLine(text: String, line: Int, part: String) {
+        #expect {
+            try template(text)
+        } throws: {
+            guard case .file("t/en/1.mustache", line, let problem) = $0 as? TemplateError else {
+                return false
+            }
+            return problem.contains(part)
+        }
+    }
+
+    @Test func oddFoldersAreNamed() throws {
+        try withTemporaryFolder { folder in
+            func library() throws -> TemplateLibrary {
+                try TemplateLibrary(folders: [folder], schemas: [Self.schema])
+            }
+            #expect(throws: TemplateError.self) { try library() }
+            #expect(throws: TemplateError.self) {
+                try TemplateLibrary(folders: [folder + "/none"], schemas: [Self.schema])
+            }
+            try FileManager.default.createDirectory(
+                atPath: folder + "/t/en", withIntermediateDirectories: true)
+            for name in ["b", "a"] {
+                try write(
+                    Self.good.replacing("From", with: name), to: "\(folder)/t/en/\(name).mustache")
+            }
+            let found = try library().templates(task: "t", language: "en")
+            #expect(found.map { $0.text.prefix(1) } == ["a", "b"])
+            #expect(try library().templates(task: "t", language: "zh").isEmpty)
+            try Data([0xFF]).write(to: URL(fileURLWithPath: folder + "/t/en/c.mustache"))
+            #expect(throws: TemplateError.self) { try library() }
+            try FileManager.default.removeItem(atPath: folder + "/t/en/c.mustache")
+            try FileManager.default.createDirectory(
+                atPath: folder + "/u", withIntermediateDirectories: true)
+            #expect {
+                try library()
+            } throws: {
+                "\($0)".contains("/u") && "\($0)".contains("t")
+            }
+        }
+    }
+
+    /// The package's own templates are right, at least ten wordings a task in English, some in Chinese.
+    @Test func ownTemplatesAreComplete() throws {
+        let library = try TemplateLibrary.cognition(ownTemplates)
+        for task in CognitionTask.allCases {
+            let english = library.templates(task: task.rawValue, language: "en")
+            #expect(english.count >= 10)
+            #expect(Set(english.map(\.text)).count == english.count)
+            #expect(library.templates(task: task.rawValue, language: "zh").count >= 3)
+        }
+        for phrase in CognitionPhrase.allCases {
+            for language in ["en", "zh"] {
+                #expect(!library.templates(task: phrase.rawValue, language: language).isEmpty)
+            }
+        }
+    }
+
+    @Test func aUsersFolderAddsToTheOwn() throws {
+        try withTemporaryFolder { folder in
+            try FileManager.default.createDirectory(
+                atPath: folder + "/px_point/fr", withIntermediateDirectories: true)
+            try write(
+                "---\ntask: px_point\nfields: x, y, frame\n---\nQuelle couleur en {{x}}, {{y}}, {{frame}} ?",
+                to: folder + "/px_point/fr/1.mustache")
+            let library = try TemplateLibrary.cognition(ownTemplates, folder)
+            #expect(library.languages(task: "px_point") == ["en", "fr", "zh"])
+        }
+    }
+}
