@@ -7,12 +7,15 @@ import TorchNN
 public protocol SavedConfiguration: Encodable {
     /// The weight file's name.
     static var weightFile: String { get }
+    /// Whether `config.json` says the weights' dtype: transformers' does, diffusers' does not.
+    static var statesDType: Bool { get }
     /// The hub's name of a tensor that is `name` below the part's scope; nil when it is left out.
     func publishedName(_ name: String) -> String?
 }
 
 extension SavedConfiguration {
     public static var weightFile: String { "model.safetensors" }
+    public static var statesDType: Bool { true }
     public func publishedName(_ name: String) -> String? { name }
 }
 
@@ -35,14 +38,17 @@ extension LlavaConfiguration: SavedConfiguration {
 
 extension MMDiTConfiguration: SavedConfiguration {
     public static var weightFile: String { "diffusion_pytorch_model.safetensors" }
+    public static var statesDType: Bool { false }
 }
 
 extension AutoencoderKLConfiguration: SavedConfiguration {
     public static var weightFile: String { "diffusion_pytorch_model.safetensors" }
+    public static var statesDType: Bool { false }
 }
 
 extension VQModelConfiguration: SavedConfiguration {
     public static var weightFile: String { "diffusion_pytorch_model.safetensors" }
+    public static var statesDType: Bool { false }
 }
 
 extension KLTLatentConfiguration: SavedConfiguration {}
@@ -66,11 +72,10 @@ public func saveFolder<Configuration: SavedConfiguration>(
     try store.save(
         to: path + "/" + Configuration.weightFile, prefix: prefix,
         renaming: configuration.publishedName)
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    let stored = StoredConfiguration(base: configuration, dtype: store.dtype.rawValue)
+    let stored = StoredConfiguration(
+        base: configuration, dtype: Configuration.statesDType ? store.dtype.rawValue : nil)
     do {
-        try encoder.encode(stored).write(
+        try DecimalNumber.json(stored).write(
             to: URL(fileURLWithPath: path + "/config.json"), options: .atomic)
     } catch {
         throw CheckpointError.unwritable(file: path + "/config.json", reason: "\(error)")
@@ -80,13 +85,13 @@ public func saveFolder<Configuration: SavedConfiguration>(
 /// A configuration with the dtype its weights are stored in.
 private struct StoredConfiguration<Base: Encodable>: Encodable {
     let base: Base
-    let dtype: String
+    let dtype: String?
 
     enum CodingKeys: String, CodingKey { case dtype = "torch_dtype" }
 
     func encode(to encoder: any Encoder) throws {
         try base.encode(to: encoder)
         var values = encoder.container(keyedBy: CodingKeys.self)
-        try values.encode(dtype, forKey: .dtype)
+        try values.encodeIfPresent(dtype, forKey: .dtype)
     }
 }

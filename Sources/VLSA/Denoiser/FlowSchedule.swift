@@ -34,7 +34,7 @@ public struct FlowSchedule: Codable, Equatable, Sendable {
     public func encode(to encoder: any Encoder) throws {
         var values = encoder.container(keyedBy: CodingKeys.self)
         try values.encode("FlowMatchEulerDiscreteScheduler", forKey: .className)
-        try values.encode(shift, forKey: .shift)
+        try values.encode(DecimalNumber(shift), forKey: .shift)
         try values.encode(trainSteps, forKey: .trainSteps)
         try values.encode(false, forKey: .isDynamic)
     }

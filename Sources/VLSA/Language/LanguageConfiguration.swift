@@ -218,9 +218,9 @@ extension LanguageConfiguration: Codable {
         try values.encode(headCount, forKey: .headCount)
         try values.encode(keyValueHeadCount, forKey: .keyValueHeadCount)
         try values.encode(headWidth, forKey: .headWidth)
-        try values.encode(epsilon, forKey: .epsilon)
+        try values.encode(DecimalNumber(epsilon), forKey: .epsilon)
         try values.encode(activation, forKey: .activation)
-        try values.encode(theta, forKey: .theta)
+        try values.encode(DecimalNumber(theta), forKey: .theta)
         try RotarySettings(theta: theta, scaling: scaling).encodeScaling(to: &values)
         try values.encode(contextLength, forKey: .contextLength)
         try values.encode(tiesEmbeddings, forKey: .tiesEmbeddings)
@@ -342,13 +342,13 @@ private struct RotarySettings {
         case .linear(let factor):
             var inner = values.nestedContainer(keyedBy: ScalingKeys.self, forKey: .scaling)
             try inner.encode("linear", forKey: .kind)
-            try inner.encode(factor, forKey: .factor)
+            try inner.encode(DecimalNumber(factor), forKey: .factor)
         case .llama3(let factor, let low, let high, let length):
             var inner = values.nestedContainer(keyedBy: ScalingKeys.self, forKey: .scaling)
             try inner.encode("llama3", forKey: .kind)
-            try inner.encode(factor, forKey: .factor)
-            try inner.encode(low, forKey: .lowFactor)
-            try inner.encode(high, forKey: .highFactor)
+            try inner.encode(DecimalNumber(factor), forKey: .factor)
+            try inner.encode(DecimalNumber(low), forKey: .lowFactor)
+            try inner.encode(DecimalNumber(high), forKey: .highFactor)
             try inner.encode(length, forKey: .originalLength)
         }
     }

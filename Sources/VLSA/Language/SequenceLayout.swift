@@ -55,16 +55,13 @@ enum AttentionPlan {
                 self = .causal
             } else {
                 self = .masked(
-                    Tensor(
-                        Self.rows(count: count, past: past, window: window, hidden: 0),
-                        shape: [count, total], device: device))
+                    Self.mask(
+                        count: count, past: past, window: window, pads: nil, device: device))
             }
         case .leftPadded(let pads):
             self = .masked(
-                Tensor(
-                    pads.flatMap {
-                        Self.rows(count: count, past: past, window: window, hidden: $0)
-                    }, shape: [pads.count, 1, count, total], device: device))
+                Self.mask(
+                    count: count, past: past, window: window, pads: pads, device: device))
         case .packed(let lengths):
             self = .packed(
                 lengths.map { length in
@@ -75,17 +72,19 @@ enum AttentionPlan {
         }
     }
 
+    /// True where a query sees a key, `[T, S]`, or `[B, 1, T, S]` with pads in front.
+    ///
     /// A query always sees itself, so that a pad's row has something to sum to one over.
-    private static func rows(count: Int, past: Int, window: Int?, hidden: Int) -> [Bool] {
-        var seen: [Bool] = []
-        seen.reserveCapacity(count * (past + count))
-        for query in past..<past + count {
-            let first = max(hidden, window.map { query - $0 + 1 } ?? 0)
-            for key in 0..<past + count {
-                seen.append(key == query || (key < query && key >= first))
-            }
-        }
-        return seen
+    private static func mask(
+        count: Int, past: Int, window: Int?, pads: [Int]?, device: Device
+    ) -> Tensor {
+        let keys = Tensor.arange(past + count, device: device).unsqueezed(0)  // [1, S]
+        let queries = Tensor.arange(from: past, to: past + count, device: device).unsqueezed(1)
+        var seen = keys .<= queries  // [T, S]
+        if let window { seen = seen.logicalAnd(keys .> queries - Double(window)) }
+        guard let pads else { return seen }
+        let first = Tensor(pads, shape: [pads.count, 1, 1, 1], device: device)
+        return seen.logicalAnd((keys .>= first).logicalOr(keys .== queries))
     }
 
     /// - Parameters:

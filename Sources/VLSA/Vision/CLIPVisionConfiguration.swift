@@ -86,7 +86,7 @@ extension CLIPVisionConfiguration {
         try values.encode(patchSize, forKey: .patchSize)
         try values.encode(channels, forKey: .channels)
         try values.encode(projectionWidth, forKey: .projectionWidth)
-        try values.encode(epsilon, forKey: .epsilon)
+        try values.encode(DecimalNumber(epsilon), forKey: .epsilon)
         try values.encode(activation, forKey: .activation)
     }
 }

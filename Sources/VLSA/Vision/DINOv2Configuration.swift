@@ -106,12 +106,12 @@ extension DINOv2Configuration {
         try values.encode(imageSize, forKey: .imageSize)
         try values.encode(patchSize, forKey: .patchSize)
         try values.encode(channels, forKey: .channels)
-        try values.encode(widening, forKey: .widening)
-        try values.encode(epsilon, forKey: .epsilon)
+        try values.encode(widening, forKey: .widening)  // whole where it can be: an int there
+        try values.encode(DecimalNumber(epsilon), forKey: .epsilon)
         try values.encode(activation, forKey: .activation)
         try values.encode(hasAttentionBias, forKey: .hasAttentionBias)
         try values.encode(isGated, forKey: .isGated)
-        try values.encode(layerScale, forKey: .layerScale)
+        try values.encode(DecimalNumber(layerScale), forKey: .layerScale)
         try values.encode(hasMaskToken, forKey: .hasMaskToken)
     }
 }

@@ -85,7 +85,7 @@ extension SigLIPVisionConfiguration {
         try values.encode(imageSize, forKey: .imageSize)
         try values.encode(patchSize, forKey: .patchSize)
         try values.encode(channels, forKey: .channels)
-        try values.encode(epsilon, forKey: .epsilon)
+        try values.encode(DecimalNumber(epsilon), forKey: .epsilon)
         try values.encode(activation, forKey: .activation)
         try values.encode(hasPoolingHead, forKey: .hasPoolingHead)
     }
