@@ -123,7 +123,8 @@ public struct SampleBuilder: Sendable {
     private func tiled(_ picture: Picture, path: String) throws -> PictureCache.Entry {
         do {
             let tiled = try tiler.tile(picture)
-            let content = contentKey(try MappedFile(path: path).bytes)
+            let file = try MappedFile(path: path)
+            let content = withExtendedLifetime(file) { contentKey(file.bytes) }
             return PictureCache.Entry(tiled: tiled, key: "\(content)-\(tilingKey)")
         } catch let error as PictureError {
             throw RecordProblem(kind: .unreadablePicture, reason: "\(error)")
