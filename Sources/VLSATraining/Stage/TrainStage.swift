@@ -23,8 +23,8 @@ public func trainStage(
     if options.resume, folder.isFinished(with: try plan.yaml()) {
         return .finished(model: folder.model)
     }
-    try plan.checkPaths()
     let parts = try StageParts(plan)
+    try plan.checkPaths()
     let run = try TrainingRun<VLSAModel>(
         plan: plan, folder: path, options: options, model: parts.model,
         training: { try parts.loader(of: parts.data.records, for: $0, isTraining: true) },
