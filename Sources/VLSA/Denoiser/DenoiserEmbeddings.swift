@@ -59,19 +59,16 @@ struct LatentPatches {
 func positionTable(width: Int, side: Int, base: Int) -> Tensor {
     let quarter = width / 4
     let frequencies = (0..<quarter).map { pow(10_000, -Double($0) / Double(quarter)) }
-    let codes: [[Float]] = (0..<side).map { place in
-        let at = Double(Float(place)) / (Double(side) / Double(base))
+    let codes: [Float] = (0..<side).flatMap { place in
+        let at = Double(place) / (Double(side) / Double(base))
         return frequencies.map { Float(sin(at * $0)) } + frequencies.map { Float(cos(at * $0)) }
     }
-    var table: [Float] = []
-    table.reserveCapacity(side * side * width)
-    for row in 0..<side {
-        for column in 0..<side {
-            table += codes[column]
-            table += codes[row]
-        }
-    }
-    return Tensor(table, shape: [1, side * side, width])
+    let code = Tensor(codes, shape: [side, width / 2])
+    let square = [side, side, width / 2]
+    return Tensor.concatenated(
+        [code.unsqueezed(0).expanded(to: square), code.unsqueezed(1).expanded(to: square)],
+        axis: 2
+    ).reshaped([1, side * side, width])
 }
 
 /// Time and pooled prompt to the one vector that steers every block.
