@@ -1,4 +1,4 @@
-#include "Shim.h"
+#include "Fused.h"
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
@@ -34,6 +34,12 @@ ct_status ct_rms_norm(const ct_tensor *tensor, const ct_tensor *weight, double e
   return result(out, [&] {
     at::Tensor input = get(tensor);
     at::ScalarType type = input.scalar_type();
+    if (weight) {
+      at::Tensor factor = get(weight);
+      TORCH_CHECK(factor.dim() == 1 && input.dim() > 0 && factor.size(0) == input.size(-1),
+                  "the weight's length is not the last axis'");
+      if (can_fuse(input) && factor.scalar_type() == type) return fused_rms_norm(input, factor, epsilon);
+    }
     at::Tensor wide = type == at::kDouble ? input : input.to(at::kFloat);
     at::Tensor scale = (wide.square().mean({-1}, /*keepdim=*/true) + epsilon).rsqrt();
     at::Tensor normed = (wide * scale).to(type);
@@ -81,7 +87,8 @@ static at::Tensor attention_with_scores(const at::Tensor &q, const at::Tensor &k
   int64_t group = heads / shared;
   at::Tensor scores = at::matmul((q * scale).reshape({batch, shared, group * rows, q.size(3)}),
                                  k.transpose(-2, -1));
-  scores = scores.view({batch, heads, rows, keys});
+  // Not a view of the product, so that the mask can be written into it.
+  scores = at::_unsafe_view(scores, {batch, heads, rows, keys});
   at::Tensor weights;
   if (mask) {
     at::Tensor bias = mask->scalar_type() == at::kBool
@@ -91,7 +98,7 @@ static at::Tensor attention_with_scores(const at::Tensor &q, const at::Tensor &k
     weights = at::_safe_softmax(scores + bias, -1);  // a row that sees nothing gets zeros
   } else if (causal) {
     at::Tensor hidden = at::ones({rows, keys}, q.options().dtype(at::kBool)).triu(1);
-    weights = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity()).softmax(-1);
+    weights = scores.masked_fill_(hidden, -std::numeric_limits<double>::infinity()).softmax(-1);
   } else {
     weights = scores.softmax(-1);
   }
@@ -138,7 +145,13 @@ ct_status ct_rotary(const ct_tensor *tensor, const ct_tensor *cosines, const ct_
     at::Tensor x = get(tensor);
     int64_t half = x.size(-1) / 2;
     TORCH_CHECK(x.size(-1) == 2 * half, "the last axis must be even");
+    at::Tensor c = get(cosines), s = get(sines);
+    if (can_fuse(x) && x.dim() == 4 && can_fuse(c) && c.scalar_type() == x.scalar_type() &&
+        s.scalar_type() == x.scalar_type() && c.stride(-1) == 1 && s.stride(-1) == 1 &&
+        !c.requires_grad() && !s.requires_grad() && c.size(-1) == x.size(-1) && s.size(-1) == x.size(-1)) {
+      return fused_rotary(x, c, s);
+    }
     at::Tensor rotated = at::cat({x.narrow(-1, half, half).neg(), x.narrow(-1, 0, half)}, -1);
-    return x * get(cosines) + rotated * get(sines);
+    return x * c + rotated * s;
   });
 }

@@ -14,7 +14,10 @@ public struct Device: Hashable, Sendable, CustomStringConvertible {
     /// Whether this machine, with this libtorch, has a CUDA device.
     public static var hasCUDA: Bool { cudaCount > 0 }
 
-    /// How many CUDA devices can be used; the first question opens libtorch's CUDA library.
+    /// How many CUDA devices can be used.
+    ///
+    /// The first question opens libtorch's CUDA library. Ask it at the start, before any
+    /// ``Tensor/backward(_:)``: libtorch looks for CUDA once.
     public static var cudaCount: Int { Int(ct_cuda_count()) }
 
     /// Whether this is the CPU.

@@ -5,7 +5,7 @@ import Glibc
 ///
 /// The mapping is private: a tensor changed in place changes the process's copy of the touched pages,
 /// never the file.
-public struct SafetensorsFile {
+public struct SafetensorsFile: Sendable {
     /// Where the file is.
     public let path: String
     /// Strings the writer added, such as `format`.
@@ -85,7 +85,9 @@ public struct SafetensorsFile {
 }
 
 /// A whole file in memory, privately mapped, given back with the last tensor that looks into it.
-final class FileMapping {
+///
+/// Sendable because it never changes after it was made; tensors over it belong to their own tasks.
+final class FileMapping: @unchecked Sendable {
     let bytes: UnsafeRawBufferPointer
 
     init(path: String) throws(SafetensorsError) {

@@ -6,8 +6,8 @@ extension Tensor {
         self.init(copying: values, shape: shape, dtype: .float32, device: device)
     }
 
-    /// As above in fp64.
-    public convenience init(_ values: [Double], shape: [Int], device: Device = .cpu) {
+    /// As above in fp64; labelled, so that a literal with a point stays fp32.
+    public convenience init(doubles values: [Double], shape: [Int], device: Device = .cpu) {
         self.init(copying: values, shape: shape, dtype: .float64, device: device)
     }
 

@@ -22,7 +22,8 @@ public enum TorchRuntime {
     /// faster; not allowed at first.
     public static func allowReducedPrecisionProducts(_ allowed: Bool) {
         check(
-            ct_set_reduced_precision_products(allowed), "allowReducedPrecisionProducts", "\(allowed)")
+            ct_set_reduced_precision_products(allowed), "allowReducedPrecisionProducts",
+            "\(allowed)")
     }
 
     /// Bytes of this process in memory now, 0 where the system does not say.

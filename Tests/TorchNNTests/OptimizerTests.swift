@@ -113,7 +113,7 @@ import Torch
         let expected = try file.tensor("schedule.warmup10.total100.multiplier")
         let schedule = Schedule(.cosine, warmup: 10, total: 100)
         let found = (0..<101).map { schedule.multiplier($0) }
-        expectClose(Tensor(found, shape: [101]), expected, absolute: 1e-6)
+        expectClose(Tensor(doubles: found, shape: [101]), expected, absolute: 1e-6)
     }
 
     @Test func otherSchedulesHaveTheirClosedForms() {

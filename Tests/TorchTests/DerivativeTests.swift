@@ -140,6 +140,10 @@ private let layers: [DerivativeCase] = [
         $0[0].layerNorm(weight: $0[1], bias: $0[2], epsilon: 1e-5)
     },
     .init("rmsNorm", [[2, 5], [5]]) { $0[0].rmsNorm(weight: $0[1], epsilon: 1e-6) },
+    .init("rmsNorm, many rows", [[40, 3], [3]]) { $0[0].rmsNorm(weight: $0[1], epsilon: 1e-6) },
+    .init("rmsNorm of any axes", [[3, 4], [3]]) {
+        $0[0].transposed(0, 1).rmsNorm(weight: $0[1], epsilon: 0.1)
+    },
     .init("rmsNorm without weight", [[2, 5]]) { $0[0].rmsNorm(weight: nil, epsilon: 1e-6) },
     .init("groupNorm", [[2, 4, 3], [4], [4]]) {
         $0[0].groupNorm(groups: 2, weight: $0[1], bias: $0[2], epsilon: 1e-5)
@@ -176,6 +180,14 @@ private let layers: [DerivativeCase] = [
     .init("crossEntropy, each", [[3, 4]]) {
         Tensor.crossEntropy(logits: $0[0], targets: ids([1, 0, -100]), reduction: .none)
     },
+    .init("rotated, of any axes and table per sample", [[2, 3, 2, 4]]) {
+        let angles = Tensor.arange(24, dtype: .float64).reshaped([2, 1, 3, 4])
+        return $0[0].transposed(1, 2).rotated(cosines: angles.cos(), sines: angles.sin())
+    },
+    .init("rotated, three axes", [[2, 3, 4]]) {
+        let angles = Tensor.arange(12, dtype: .float64).reshaped([3, 4])
+        return $0[0].rotated(cosines: angles.cos(), sines: angles.sin())
+    },
     .init("rotated", [[1, 2, 3, 4]]) {
         let angles = Tensor.arange(12, dtype: .float64).reshaped([3, 4])
         return $0[0].rotated(cosines: angles.cos(), sines: angles.sin())
@@ -211,13 +223,14 @@ private let layers: [DerivativeCase] = [
                     var moved = values
                     moved[element] += delta
                     var all = inputs
-                    all[index] = Tensor(moved, shape: input.shape)
+                    all[index] = Tensor(doubles: moved, shape: input.shape)
                     return value(all)
                 }
                 return (ends[0] - ends[1]) / (2 * step)
             }
             expectClose(
-                gradient, Tensor(differences, shape: input.shape), absolute: 2e-7, relative: 1e-6,
+                gradient, Tensor(doubles: differences, shape: input.shape), absolute: 2e-7,
+                relative: 1e-6,
                 "\(test.name), input \(index)")
         }
     }

@@ -11,8 +11,8 @@ import Testing
     }
 
     @Test func matmulIsTheSumOverTheSharedAxis() {
-        let a = Tensor([1, 2, 3, 4] as [Double], shape: [2, 2])
-        let b = Tensor([0, 1, 1, 0] as [Double], shape: [2, 2])
+        let a = Tensor(doubles: [1, 2, 3, 4], shape: [2, 2])
+        let b = Tensor(doubles: [0, 1, 1, 0], shape: [2, 2])
         #expect(a.matmul(b).doubles() == [2, 1, 4, 3])
         #expect(normal([3, 1, 2, 4]).matmul(normal([5, 4, 6])).shape == [3, 5, 2, 6])
         let (x, w) = (normal([3, 4]), normal([2, 4]))
@@ -41,7 +41,8 @@ import Testing
         let heads = (0..<3).map { _ in normal(shape, .float32) }
         let wide = heads.map { $0.to(.float64) }
         for tensor in heads + wide { tensor.requiresGradient = true }
-        let found = Tensor.attention(query: heads[0], key: heads[1], value: heads[2], isCausal: true)
+        let found = Tensor.attention(
+            query: heads[0], key: heads[1], value: heads[2], isCausal: true)
         let hidden = Tensor.ones([length, length], dtype: .bool).upperTriangle(diagonal: 1)
         let scores = wide[0].matmul(wide[1].transposed(-2, -1)) / 8.0.squareRoot()
         let weights = scores.filled(where: hidden, with: -.infinity).softmax(axis: -1)
@@ -85,6 +86,30 @@ import Testing
         let normed = (wide * (wide.square().mean(axis: -1, keepingAxis: true) + 1e-6).rsqrt()).to(
             .bfloat16)
         expectClose(x.rmsNorm(weight: weight, epsilon: 1e-6), normed * weight)
+    }
+
+    /// The one-pass forms against the composed ones, values and derivatives.
+    @Test func onePassFormsEqualTheComposedOnes() throws {
+        let weight = normal([8])
+        let inputs = (0..<2).map { _ in normal([2, 50, 3, 8]) }
+        let (x, y) = (inputs[0].cloned(), inputs[0].cloned())
+        for tensor in [x, y] { tensor.requiresGradient = true }
+        let scale = (y.square().mean(axis: -1, keepingAxis: true) + 1e-5).rsqrt()
+        let (fused, composed) = (x.rmsNorm(weight: weight, epsilon: 1e-5), y * scale * weight)
+        expectClose(fused.detached(), composed.detached(), absolute: 1e-12)
+        let angles = normal([50, 8])
+        let (cosines, sines) = (angles.cos(), angles.sin())
+        func turned(_ z: Tensor) -> Tensor {
+            let halves = z.chunked(2, axis: -1)
+            return z * cosines + Tensor.concatenated([-halves[1], halves[0]], axis: -1) * sines
+        }
+        let one = fused.transposed(1, 2).rotated(cosines: cosines, sines: sines)
+        let two = turned(composed.transposed(1, 2))
+        expectClose(one.detached(), two.detached(), absolute: 1e-12)
+        let cotangent = inputs[1].transposed(1, 2)
+        (one * cotangent).sum().backward()
+        (two * cotangent).sum().backward()
+        expectClose(try #require(x.gradient), try #require(y.gradient), absolute: 1e-12)
     }
 
     @Test func normsHaveZeroMeanAndUnitVariance() {

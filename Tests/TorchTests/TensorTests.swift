@@ -4,7 +4,7 @@ import Testing
 @testable import Torch
 
 @Suite struct TensorTests {
-    private let a = Tensor([1.0, 2, 3, 4, 5, 6] as [Double], shape: [2, 3])
+    private let a = Tensor(doubles: [1.0, 2, 3, 4, 5, 6], shape: [2, 3])
 
     @Test func arraysGoInAndComeOutUnchanged() {
         #expect(Tensor([1.5, -2] as [Float], shape: [2]).floats() == [1.5, -2])
@@ -55,7 +55,7 @@ import Testing
     }
 
     @Test func operatorsAndFunctionsHaveTheirClosedForms() {
-        let x = Tensor([-2.0, -0.5, 0, 1.25] as [Double], shape: [4])
+        let x = Tensor(doubles: [-2.0, -0.5, 0, 1.25], shape: [4])
         let forms: [(Tensor, (Double) -> Double)] = [
             (-x, { -$0 }), (x.exp(), exp), (x.square(), { $0 * $0 }), (x.abs(), abs),
             (x.tanh(), tanh), (x.sin(), sin), (x.cos(), cos), (x.erf(), erf),

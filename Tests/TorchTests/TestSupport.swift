@@ -42,6 +42,6 @@ func expectValues(
     sourceLocation: SourceLocation = #_sourceLocation
 ) {
     expectClose(
-        found.to(.float64), Tensor(values, shape: shape), absolute: tolerance,
+        found.to(.float64), Tensor(doubles: values, shape: shape), absolute: tolerance,
         sourceLocation: sourceLocation)
 }
