@@ -1,9 +1,7 @@
-/// Why a data file, a template or a setting cannot be used at all.
+/// Why a data file or a setting cannot be used at all.
 public enum CorpusError: Error, Equatable, CustomStringConvertible {
     /// A file or folder is missing, damaged or of another kind.
     case file(path: String, problem: String)
-    /// A template is wrong at a line, counted from 1.
-    case template(path: String, line: Int, problem: String)
     /// A setting is out of its range.
     case setting(name: String, problem: String)
     /// More records are bad than the run may bear.
@@ -12,7 +10,6 @@ public enum CorpusError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .file(let path, let problem): "\(path): \(problem)"
-        case .template(let path, let line, let problem): "\(path):\(line): \(problem)"
         case .setting(let name, let problem): "data setting \(name): \(problem)"
         case .tooManyRejected(let problem): problem
         }
@@ -47,7 +44,7 @@ public enum RejectionKind: String, Codable, CaseIterable, Sendable {
 
 /// One record left out, and why.
 public struct Rejection: Error, Codable, Equatable, Sendable, CustomStringConvertible {
-    /// The record file.
+    /// The record file; empty for a record that came from none.
     public var file: String
     /// The record's index in it, from 0.
     public var index: Int
@@ -67,7 +64,9 @@ public struct Rejection: Error, Codable, Equatable, Sendable, CustomStringConver
     }
 
     public var description: String {
-        "\(file), record \(index)\(id.map { " (id \($0))" } ?? ""): \(reason)"
+        file.isEmpty
+            ? "record \(id ?? "without id"): \(reason)"
+            : "\(file), record \(index)\(id.map { " (id \($0))" } ?? ""): \(reason)"
     }
 }
 

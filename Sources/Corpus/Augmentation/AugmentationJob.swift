@@ -110,8 +110,10 @@ public struct AugmentationJob: Sendable {
     }
 
     /// Does the job and puts the result at `path`, laid out as its name asks (`.jsonl` or `.json`).
+    ///
+    /// `progress` is called every few records; what it throws ends the run, which may be taken up again.
     public func run(
-        to path: String, progress: ((AugmentationProgress) -> Void)? = nil
+        to path: String, progress: ((AugmentationProgress) throws -> Void)? = nil
     ) throws -> AugmentationReport {
         let range =
             records.count * shard.index / shard.count..<records.count * (shard.index + 1)
@@ -123,7 +125,9 @@ public struct AugmentationJob: Sendable {
             job: job, done: 0, written: 0, augmented: 0, outputBytes: 0, rejectBytes: 0,
             rejected: [:])
         if resumes, let data = FileManager.default.contents(atPath: journalPath),
-            let kept = try? JSONDecoder().decode(Journal.self, from: data), kept.job == job
+            let kept = try? JSONDecoder().decode(Journal.self, from: data), kept.job == job,
+            AtomicFile.hasPartial(of: path, bytes: kept.outputBytes),
+            AtomicFile.hasPartial(of: rejectsPath, bytes: kept.rejectBytes)
         {
             journal = kept
         }
@@ -153,7 +157,6 @@ public struct AugmentationJob: Sendable {
             }
         }
         var flushed = journal.done
-        var lastReport = 0.0
         while let outcomes = pool.next() {
             for outcome in outcomes {
                 switch outcome {
@@ -180,14 +183,10 @@ public struct AugmentationJob: Sendable {
                 try AtomicFile.write([UInt8](JSONEncoder().encode(journal)), to: journalPath)
                 flushed = journal.done
             }
-            let now = ProcessInfo.processInfo.systemUptime
-            if now - lastReport > 0.1 || journal.done == range.count {
-                lastReport = now
-                progress?(
-                    AugmentationProgress(
-                        done: journal.done, total: range.count, rejected: ledger.rejected,
-                        augmented: journal.augmented))
-            }
+            try progress?(
+                AugmentationProgress(
+                    done: journal.done, total: range.count, rejected: ledger.rejected,
+                    augmented: journal.augmented))
         }
         try rejects.finish()
         try writer.finish()

@@ -13,6 +13,12 @@ final class AtomicFile {
 
     static func partialPath(of path: String) -> String { path + ".partial" }
 
+    /// Whether there is a partial file of at least so many bytes.
+    static func hasPartial(of path: String, bytes: Int) -> Bool {
+        var status = stat()
+        return stat(partialPath(of: path), &status) == 0 && status.st_size >= bytes
+    }
+
     /// Starts the file, keeping the first `offset` bytes of a partial one that is there.
     init(path: String, resumingAt offset: Int = 0) throws(CorpusError) {
         self.path = path

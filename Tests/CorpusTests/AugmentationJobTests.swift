@@ -1,0 +1,149 @@
+import Foundation
+import Testing
+
+@testable import AnyRes
+@testable import Corpus
+
+struct AugmentationJobTests {
+    private func job(_ set: DataSetFixture, _ change: (inout AugmentationJob) -> Void = { _ in })
+        throws
+        -> AugmentationJob
+    {
+        var job = AugmentationJob(
+            try RecordCollection(path: set.records), augmenter: try set.augmenter(),
+            folder: try PictureFolder(set.images))
+        change(&job)
+        return job
+    }
+
+    @Test func outputDoesNotDependOnThreads() throws {
+        try withTemporaryFolder { folder in
+            let set = try DataSetFixture(folder, count: 70)
+            var outputs: Set<String> = []
+            for workers in [0, 1, 2, 4] {
+                var progress: [Int] = []
+                let report = try job(set) { $0.workers = workers }
+                    .run(to: folder + "/o.jsonl") { progress.append($0.done) }
+                #expect(report.written == 70 && report.augmented == 70 && report.resumedAt == 0)
+                #expect(progress.last == 70 && progress == progress.sorted())
+                outputs.insert(try contents(folder + "/o.jsonl"))
+            }
+            #expect(outputs.count == 1)
+            let left = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+            #expect(left == ["images", "o.jsonl", "o.jsonl.rejects.jsonl", "records.json"])
+        }
+    }
+
+    @Test func shardsPutTogetherAreTheWhole() throws {
+        try withTemporaryFolder { folder in
+            let set = try DataSetFixture(folder, count: 31) { index, record in
+                if index == 20 { record.id = "r3" }
+            }
+            let whole = try job(set).run(to: folder + "/whole.jsonl")
+            #expect(whole.ledger.counts == [.duplicate: 1] && whole.written == 30)
+            var text = ""
+            for index in 0..<3 {
+                _ = try job(set) { $0.shard = .init(index: index, count: 3) }.run(
+                    to: "\(folder)/\(index).jsonl")
+                text += try contents("\(folder)/\(index).jsonl")
+            }
+            #expect(try text == contents(folder + "/whole.jsonl"))
+            let kept = try job(set) { $0.duplicates = .keep }.run(to: folder + "/kept.json")
+            #expect(kept.written == 31)
+        }
+        #expect(AugmentationJob.Shard("2/3") == .init(index: 1, count: 3))
+        for bad in ["0/3", "4/3", "1", "a/b", "1/0", "-1/2", "1/2/3", ""] {
+            #expect(AugmentationJob.Shard(bad) == nil)
+        }
+    }
+
+    /// Stopped at any record and taken up again, the files are those of an unbroken run, byte for byte.
+    @Test(arguments: [1, 40, 64, 99])
+    func interruptedRunsGoOn(stop: Int) throws {
+        try withTemporaryFolder { folder in
+            let set = try DataSetFixture(folder, count: 100) { index, record in
+                if index % 11 == 3 { record.images = ["none.png"] }
+            }
+            func configured() throws -> AugmentationJob {
+                try job(set) {
+                    $0.recordsBetweenFlushes = 32
+                    $0.maxRejectedShare = 1
+                }
+            }
+            for name in ["o.jsonl", "o.json"] {
+                let whole = try configured().run(to: "\(folder)/whole-\(name)")
+                let path = "\(folder)/\(name)"
+                try interrupt(configured(), path: path, after: stop)
+                #expect(!FileManager.default.fileExists(atPath: path))
+                let report = try configured().run(to: path)
+                let reached = min(100, (stop + 15) / 16 * 16)
+                #expect(report.resumedAt == reached / 32 * 32)
+                #expect(report.written == whole.written && report.augmented == whole.augmented)
+                #expect(report.ledger.counts == whole.ledger.counts && report.ledger.seen == 100)
+                #expect(try contents(path) == contents("\(folder)/whole-\(name)"))
+                #expect(
+                    try contents(path + ".rejects.jsonl")
+                        == contents("\(folder)/whole-\(name).rejects.jsonl"))
+                _ = try RecordFile(path: path)
+            }
+        }
+    }
+
+    private struct Interruption: Error {}
+
+    /// Ends the job in its midst, and tears the ends of its files as a kill may.
+    private func interrupt(_ job: AugmentationJob, path: String, after stop: Int) throws {
+        #expect(throws: Interruption.self) {
+            try job.run(to: path) { if $0.done >= stop { throw Interruption() } }
+        }
+        for partial in [path + ".partial", path + ".rejects.jsonl.partial"] {
+            let handle = try #require(FileHandle(forWritingAtPath: partial))
+            try handle.seekToEnd()
+            try handle.write(contentsOf: Data("{\"torn".utf8))
+            try handle.close()
+        }
+    }
+
+    @Test func badRecordsAreListedOrRefused() throws {
+        try withTemporaryFolder { folder in
+            let set = try DataSetFixture(folder, count: 10) { index, record in
+                if index == 4 { record.images = ["../secret.png"] }
+                if index == 6 { record.turns = [] }
+            }
+            let report = try job(set).run(to: folder + "/o.json")
+            #expect(report.written == 8)
+            #expect(report.ledger.counts == [.unsafePath: 1, .schema: 1])
+            let rejects = try contents(folder + "/o.json.rejects.jsonl").split(separator: "\n")
+            #expect(
+                rejects.count == 2 && rejects[0].contains("secret.png")
+                    && rejects[1].contains("\"r6\""))
+            #expect(throws: CorpusError.self) {
+                try job(set) { $0.isStrict = true }.run(to: folder + "/s.json")
+            }
+            #expect(!FileManager.default.fileExists(atPath: folder + "/s.json"))
+
+            let bad = try DataSetFixture(folder + "/bad", count: 60) { _, record in
+                record.images = ["none.png"]
+            }
+            #expect {
+                try job(bad).run(to: folder + "/b.json")
+            } throws: {
+                "\($0)".contains("missing_picture")
+            }
+        }
+    }
+
+    @Test func aChangedJobStartsAfresh() throws {
+        try withTemporaryFolder { folder in
+            let set = try DataSetFixture(folder, count: 40)
+            try interrupt(
+                job(set) { $0.recordsBetweenFlushes = 16 }, path: folder + "/o.json", after: 35)
+            var other = try job(set)
+            other.epoch = 1
+            let report = try other.run(to: folder + "/o.json")
+            #expect(report.resumedAt == 0 && report.written == 40)
+            _ = try other.run(to: folder + "/fresh.json")
+            #expect(try contents(folder + "/o.json") == contents(folder + "/fresh.json"))
+        }
+    }
+}
