@@ -35,9 +35,8 @@ import TorchNN
             for (index, (tensor, shape)) in tensors.enumerated()
             where index * 4 / tensors.count == shard {
                 let end = offset + shape.reduce(2, *)
-                header.append(
-                    #""\#(tensor)":{"dtype":"BF16","shape":\#(shape),"data_offsets":[\#(offset),\#(end)]}"#
-                )
+                let place = #""data_offsets":[\#(offset),\#(end)]"#
+                header.append(#""\#(tensor)":{"dtype":"BF16","shape":\#(shape),\#(place)}"#)
                 map[tensor] = name
                 offset = end
             }
