@@ -28,7 +28,7 @@ step $work/codecs/codebook/config.json "frozen targets: latents and codebook" \
 step $work/foundation/denoiser/config.json "foundation: tower, decoder and denoiser to start from" \
     "$vlsa" foundation Stages/tiny/0-foundation.yaml --out $work/foundation
 step $work/data/train.augmented.jsonl "cognition tasks into the instruction data" \
-    "$vlsa" augment $data/train.json --images $data/images --codebook $work/codecs/codebook \
+    "$vlsa" augment $data/train.json --images $data --codebook $work/codecs/codebook \
     --out $work/data/train.augmented.jsonl --seed 7
 step $work/runs/1-perceive/model/config.json "stage 1: perceiver, projector, Epigone" \
     "$vlsa" train Stages/tiny/1-perceive.yaml --run $work/runs/1-perceive --resume
@@ -49,7 +49,7 @@ step $work/runs/snapshot-3/model/config.json "snapshot-only model, stage 3" \
     --set 'train=[projector, vision, language]' --set model=$work/runs/snapshot-2/model
 
 model=$work/runs/3-instruct/model
-ask=(--records $data/heldout.json --images $data/images)
+ask=(--records $data/heldout.json --images $data)
 step $work/full.json "held-out questions, full model" \
     "$vlsa" evaluate --model $model "${ask[@]}" --out $work/full.json
 step $work/blind.json "held-out questions, full model on grey pictures" \
@@ -61,10 +61,10 @@ say "a question about a held-out picture"
 picture=$(python3 -c "import json; print(json.load(open('$data/heldout.json'))[0]['image'])")
 question=$(python3 -c "import json; print(json.load(open('$data/heldout.json'))[0]['conversations'][0]['value'].replace('<image>','').strip())")
 echo "   $picture: $question" >&2
-"$vlsa" infer --model $model --image "$data/images/$picture" --prompt "$question"
+"$vlsa" infer --model $model --image "$data/$picture" --prompt "$question"
 
 say "report"
 "$vlsa" report --run $work/runs/1-perceive --run $work/runs/2-detail --run $work/runs/3-instruct \
     --evaluation snapshot-only=$work/snapshot.json --evaluation full=$work/full.json \
-    --evaluation 'full, blind'=$work/blind.json --images $data/images --out demo/report.html
+    --evaluation 'full, blind'=$work/blind.json --images $data --out demo/report.html
 say "done: open demo/report.html"

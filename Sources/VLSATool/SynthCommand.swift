@@ -24,11 +24,9 @@ struct SynthCommand: ParsableCommand {
         settings.seed = seed
         if let train { settings.trainCount = train }
         if let heldout { settings.heldOutCount = heldout }
-        let total = settings.trainCount + settings.heldOutCount
-        let display = ProgressDisplay(title: "synth", total: total, unit: "pictures")
-        try Synthesis(settings).generate(to: out) { done in
-            display.update(done)
-        }
+        let display = ProgressDisplay(
+            title: "synth", total: settings.trainCount + settings.heldOutCount, unit: "pictures")
+        try Synthesis(settings).generate(to: out) { done, _ in display.update(done) }
         display.finish()
         print("\(settings.trainCount) training and \(settings.heldOutCount) held-out pictures in \(out)")
     }

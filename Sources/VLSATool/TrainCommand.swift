@@ -13,7 +13,7 @@ struct TrainCommand: ParsableCommand {
             """)
 
     @Argument(help: "Stage file.") var stage: String
-    @Option(help: "Run folder.") var run: String
+    @Option(name: .customLong("run"), help: "Run folder.") var folder: String
     @Option(name: .customLong("set"), help: "key=value, as often as needed.") var overrides: [String] = []
     @Flag(help: "Go on from the newest complete checkpoint of the run folder.") var resume = false
     @Flag(help: "No progress display.") var quiet = false
@@ -21,7 +21,7 @@ struct TrainCommand: ParsableCommand {
     func run() throws {
         let plan = try TrainingPlan.load(path: stage, overrides: overrides)
         let outcome = try trainStage(
-            plan, run: run,
+            plan, run: folder,
             options: RunOptions(
                 resume: resume, progress: quiet ? .silent : .automatic, overrides: overrides))
         switch outcome {

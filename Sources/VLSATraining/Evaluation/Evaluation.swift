@@ -223,19 +223,24 @@ public struct Evaluation {
 extension Record {
     /// Its questions with kind and answer; the kind is `question` where the record names none.
     var questions: [(kind: String, question: String, answer: String)] {
-        let kinds = strings("kinds")
+        var kinds: [String] = []
+        if case .array(let items)? = extra["kinds"] {
+            kinds = items.map { item in
+                if case .string(let kind) = item { kind } else { "question" }
+            }
+        }
         var result: [(String, String, String)] = []
         var question: String?
         for turn in turns {
-            switch turn.role {
-            case .user:
-                question = turn.text.replacingOccurrences(of: "<image>", with: "")
+            switch turn.from {
+            case .human:
+                question = turn.value.replacingOccurrences(of: Record.imageToken, with: "")
                     .trimmingCharacters(in: .whitespacesAndNewlines)
-            case .assistant:
+            case .gpt:
                 if let asked = question {
                     let index = result.count
                     result.append(
-                        (index < kinds.count ? kinds[index] : "question", asked, turn.text))
+                        (index < kinds.count ? kinds[index] : "question", asked, turn.value))
                 }
                 question = nil
             case .system: break

@@ -46,7 +46,16 @@ public struct FoundationRun {
         let file = try RecordFile(path: textRecords)
         return try (0..<file.count).map { index in
             let record = try file.record(at: index)
-            return (record.id, record.turns.map { Turn($0.from.role, $0.value) })
+            let turns = record.turns.map { turn -> Turn in
+                let role: Turn.Role =
+                    switch turn.from {
+                    case .system: .system
+                    case .human: .user
+                    case .gpt: .assistant
+                    }
+                return Turn(role, turn.value)
+            }
+            return (record.id, turns)
         }
     }
 
@@ -61,6 +70,7 @@ public struct FoundationRun {
             for index in 0..<file.count { texts += try file.record(at: index).turns.map(\.value) }
         }
         let trained = try BPETrainer(vocabularySize: plan.vocabulary).train(texts)
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         try trained.write(to: folder)
         report("tokenizer: \(try trained.tokenizer().vocabularySize) tokens")
     }
@@ -97,7 +107,7 @@ public struct FoundationRun {
         let display = ProgressDisplay(title: "pictures", total: limit, unit: "pictures", style: style)
         defer { display.finish() }
         return try RegionPictures(
-            records: plan.data.path + "/train.json", images: plan.data.path + "/images",
+            records: plan.data.path + "/train.json", images: plan.data.path,
             tiler: Tiler(plan.picture), limit: limit
         ) { display.update($0) }
     }

@@ -22,61 +22,67 @@ extension Trainable {
         guard counts.values.contains(where: { $0 > 0 }), counts["text"] != 0 else {
             throw RunError.nothingSupervised(step: step, records: names)
         }
-        return try summed(batch, micro: micro, step: step, counts: counts) { part in
-            let terms = try losses(part, generator: generator)
-            for term in terms {
-                guard let value = term.sum?.item(), !value.isFinite else { continue }
-                throw RunError.lossNotFinite(
-                    loss: term.name, value: value, step: step, records: part.map(\.recordID),
-                    checkpoint: lastCheckpoint)
-            }
+        var sums = LossSums()
+        for start in stride(from: 0, to: batch.count, by: micro) {
+            let part = Array(batch[start..<min(start + micro, batch.count)])
             var objective: Tensor?
-            for term in terms {
+            for term in try losses(part, generator: generator) {
+                let value = term.sum?.item() ?? 0
+                guard value.isFinite else {
+                    throw RunError.lossNotFinite(
+                        loss: term.name, value: value, step: step, records: part.map(\.recordID),
+                        checkpoint: lastCheckpoint)
+                }
+                sums.add(term, value)
                 guard let sum = term.sum, let count = counts[term.name], count > 0 else { continue }
                 let share = sum * (weight(of: term.name, step: step) / Double(count))
                 objective = objective.map { $0 + share } ?? share
             }
             if let objective, objective.requiresGradient { objective.backward() }
-            return terms
         }
+        for (name, count) in sums.counts where counts[name] ?? 0 != count {
+            throw RunError.countsDiffer(
+                loss: name, expected: counts[name] ?? 0, found: count, records: names)
+        }
+        return sums.means { weight(of: $0, step: step) }
     }
 
-    /// The batch's losses without gradients.
-    func measure(_ batch: [Example], micro: Int, step: Int, generator: Generator) throws
-        -> BatchLosses
-    {
-        try withoutGradients {
-            try summed(batch, micro: micro, step: step, counts: try counts(batch)) {
-                try losses($0, generator: generator)
-            }
-        }
-    }
-
-    private func summed(
-        _ batch: [Example], micro: Int, step: Int, counts: [String: Int],
-        _ body: ([Example]) throws -> [LossTerm]
+    /// Losses over the next `count` examples of `source`, a micro-batch at a time, without gradients.
+    func measure(
+        _ source: any ExampleSource<Example>, count: Int, micro: Int, step: Int, generator: Generator
     ) throws -> BatchLosses {
-        var order: [String] = []
-        var sums: [String: (sum: Double, count: Int)] = [:]
-        for start in stride(from: 0, to: batch.count, by: micro) {
-            for term in try body(Array(batch[start..<min(start + micro, batch.count)])) {
-                if sums[term.name] == nil { order.append(term.name) }
-                sums[term.name, default: (0, 0)].sum += term.sum?.item() ?? 0
-                sums[term.name, default: (0, 0)].count += term.count
+        try withoutGradients {
+            var sums = LossSums()
+            for start in stride(from: 0, to: count, by: micro) {
+                let part = try source.next(min(micro, count - start))
+                for term in try losses(part, generator: generator) {
+                    sums.add(term, term.sum?.item() ?? 0)
+                }
             }
+            return sums.means { weight(of: $0, step: step) }
         }
+    }
+}
+
+/// Sums of losses and of their units over micro-batches.
+private struct LossSums {
+    private var order: [String] = []
+    private var sums: [String: Double] = [:]
+    private(set) var counts: [String: Int] = [:]
+
+    mutating func add(_ term: LossTerm, _ value: Double) {
+        if counts[term.name] == nil { order.append(term.name) }
+        sums[term.name, default: 0] += value
+        counts[term.name, default: 0] += term.count
+    }
+
+    func means(weight: (String) -> Double) -> BatchLosses {
         var result = BatchLosses()
         for name in order {
-            let (sum, found) = sums[name] ?? (0, 0)
-            let expected = counts[name] ?? 0
-            guard expected == found else {
-                throw RunError.countsDiffer(
-                    loss: name, expected: expected, found: found, records: batch.map(\.recordID))
-            }
-            guard found > 0 else { continue }
-            let mean = sum / Double(found)
+            guard let count = counts[name], count > 0 else { continue }
+            let mean = (sums[name] ?? 0) / Double(count)
             result.means.append((name, mean))
-            result.total += weight(of: name, step: step) * mean
+            result.total += weight(name) * mean
         }
         return result
     }

@@ -89,6 +89,13 @@ extension TrainingRun {
         values.append(("seconds", seconds))
         try metrics.add("train", step: step, values)
         try events.add(values.map { ("train/\($0.name)", $0.value) }, step: step)
+        if window.waiting > 0.25, window.seconds > 5, !saidWaiting {
+            saidWaiting = true
+            progress.message(
+                String(
+                    format: "warning: %.0f%% of the time goes into waiting for data; "
+                        + "raise data.workers or data.cacheBytes", window.waiting * 100))
+        }
     }
 
     /// Loss over the first examples of the validation data, the same ones and the same noise every time.
@@ -97,7 +104,7 @@ extension TrainingRun {
         let count = min(source.count, plan.validate.batches * plan.batch.micro)
         guard count > 0 else { return }
         let losses = try model.measure(
-            try source.next(count), micro: plan.batch.micro, step: step,
+            source, count: count, micro: plan.batch.micro, step: step,
             generator: Generator(seed: plan.seed ^ 0x5eed, device: model.store.device))
         let report = ValidationReport(
             step: step, loss: losses.total, losses: losses.means, samples: count)
@@ -123,15 +130,16 @@ struct MetricWindow {
         reports.isEmpty ? 0 : reports.reduce(0) { $0 + value($1) } / Double(reports.count)
     }
 
+    /// Time of all steps together.
+    var seconds: Double { reports.reduce(0) { $0 + $1.seconds } }
+
     private func perSecond(_ value: (StepReport) -> Int) -> Double {
-        let seconds = reports.reduce(0) { $0 + $1.seconds }
-        return seconds > 0 ? Double(reports.reduce(0) { $0 + value($1) }) / seconds : 0
+        seconds > 0 ? Double(reports.reduce(0) { $0 + value($1) }) / seconds : 0
     }
 
     /// Share of the time spent waiting for data, 0...1.
-    private var waiting: Double {
-        let seconds = reports.reduce(0) { $0 + $1.seconds }
-        return seconds > 0 ? reports.reduce(0) { $0 + $1.waited } / seconds : 0
+    var waiting: Double {
+        seconds > 0 ? reports.reduce(0) { $0 + $1.waited } / seconds : 0
     }
 
     private var losses: [(name: String, value: Double)] {

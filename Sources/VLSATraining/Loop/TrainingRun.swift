@@ -67,6 +67,7 @@ public final class TrainingRun<Model: Trainable> {
     var seconds: Double
     var validationLoss: Double?
     var lastCheckpoint: String?
+    var saidWaiting = false
     private let lock: RunLock
 
     /// Takes the run folder, makes or loads the model, and gets everything ready for ``train()``.

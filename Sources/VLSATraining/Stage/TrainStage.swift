@@ -26,7 +26,14 @@ public func trainStage(
     let parts = try StageParts(plan)
     try plan.checkPaths()
     let run = try TrainingRun<VLSAModel>(
-        plan: plan, folder: path, options: options, model: parts.model,
+        plan: plan, folder: path, options: options,
+        model: { origin in
+            do {
+                return try parts.model(origin)
+            } catch let error where origin == .plan && !(error is any ExitCoded) {
+                throw PlanError.unusable(key: "model", reason: "\(error)")
+            }
+        },
         training: { try parts.loader(of: parts.data.records, for: $0, isTraining: true) },
         validation: { model in
             parts.data.validation.isEmpty
@@ -117,7 +124,7 @@ struct StageParts {
             collection, builder: builder,
             settings: SampleLoader.Settings(
                 seed: plan.seed, isShuffled: isTraining, workers: isTraining ? data.workers : 0,
-                prefetch: isTraining ? 2 * plan.batch.samples : 0,
+                prefetch: isTraining ? min(2 * plan.batch.samples, max(16, 2 * plan.batch.micro)) : 0,
                 cacheBytes: isTraining ? data.cacheBytes : data.cacheBytes / 4,
                 maxRejectedShare: data.maxRejected))
     }

@@ -1,0 +1,150 @@
+import AnyRes
+import Corpus
+import Foundation
+import Prompting
+import Testing
+import Torch
+import TorchNN
+
+@testable import VLSA
+
+@Suite struct VLSAModelTests {
+    @Test func aBatchLosesWhatItsSamplesLoseAlone() throws {
+        let model = try TinyStack.model()
+        TinyStack.disturb(model, "perceiver")
+        let samples = try TinyStack.samples(model)
+        let together = try model.losses(samples, generator: Generator(seed: 1))
+        var text = 0.0
+        var count = 0
+        for sample in samples {
+            let alone = try model.losses([sample], generator: Generator(seed: 1))
+            text += alone.text?.item() ?? 0
+            count += alone.textCount
+        }
+        #expect(together.textCount == count)
+        #expect(abs((together.text?.item() ?? 0) - text) < 1e-4 * text)
+        #expect(together.visualCount == 2)
+    }
+
+    @Test func textAloneHasNoVisualLoss() throws {
+        let model = try TinyStack.model()
+        let losses = try model.losses([TinyStack.samples(model)[2]], generator: Generator(seed: 1))
+        #expect(losses.visual == nil && losses.visualCount == 0 && losses.textCount > 0)
+    }
+
+    @Test(
+        "gradients reach exactly what a stage trains",
+        arguments: [
+            ["perceiver", "projector", "epigone"],
+            ["perceiver", "projector", "epigone", "denoiser", "vision"], VLSAModel.parts,
+        ])
+    func gradientsReachWhatIsTrained(_ parts: [String]) throws {
+        let model = try TinyStack.model()
+        // Zero-initialised outputs hide what lies before them; move everything off its start.
+        for part in VLSAModel.parts { TinyStack.disturb(model, part) }
+        model.store.train(parts)
+        let losses = try model.losses(TinyStack.samples(model), generator: Generator(seed: 1))
+        let text = try #require(losses.text)
+        let visual = try #require(losses.visual)
+        (text + visual).backward()
+        var without: [String] = []
+        for (name, tensor) in model.store.tensors() {
+            let isTrained = parts.contains { name.hasPrefix($0 + ".") }
+            if !isTrained { #expect(tensor.gradient == nil, "\(name)") }
+            if isTrained, (tensor.gradient?.norm().item() ?? 0) == 0 { without.append(name) }
+        }
+        // The class token's last layer, the tower's ending, and the last block's text queries feed
+        // nothing.
+        let idle = without.filter {
+            !$0.contains("post_layernorm") && !$0.contains("add_q_proj")
+                && !$0.contains("k_proj.bias")
+                && !$0.contains("to_k.bias") && !$0.contains("add_k_proj.bias")
+        }
+        #expect(idle.isEmpty, "no gradient: \(idle)")
+    }
+
+    @Test func savedAndLoadedAnswersTheSame() throws {
+        let model = try TinyStack.model()
+        for part in VLSAModel.parts { TinyStack.disturb(model, part) }
+        let folder = try TemporaryFolder.make() + "/model"
+        try model.save(to: folder)
+        let loaded = try VLSAModel(folder: folder)
+        #expect(loaded.configuration == model.configuration)
+        #expect(loaded.store.names == model.store.names)
+        for name in model.store.names {
+            #expect(loaded.store[name]?.floats() == model.store[name]?.floats(), "\(name)")
+        }
+        let light = try VLSAModel(folder: folder, forInference: true)
+        #expect(light.reconstruction == nil)
+        #expect(!light.store.names.contains { $0.hasPrefix("epigone") || $0.hasPrefix("denoiser") })
+        let picture = try TinyStack.picture(width: 60, height: 40, seed: 4)
+        let question = Question(
+            prompt: try model.prompt(for: [Turn(.user, "<image>\nWhat is here?")]), pictures: [0])
+        let answer = try model.answer([question], about: [picture], limit: 6)
+        #expect(try light.answer([question], about: [picture], limit: 6) == answer)
+    }
+
+    @Test func questionsTogetherAreAnsweredAsAlone() throws {
+        let model = try TinyStack.model()
+        for part in VLSAModel.parts { TinyStack.disturb(model, part) }
+        let pictures = [
+            try TinyStack.picture(width: 60, height: 40, seed: 4),
+            try TinyStack.picture(width: 20, height: 90, seed: 5),
+        ]
+        let questions = try [
+            ("What is here?", 0), ("How many shapes are there?", 1), ("Where?", 0),
+        ]
+        .map {
+            Question(
+                prompt: try model.prompt(for: [Turn(.user, "<image>\n" + $0.0)]),
+                pictures: [$0.1])
+        }
+        let together = try model.answer(questions, about: pictures, limit: 5)
+        for (question, answer) in zip(questions, together) {
+            #expect(try model.answer([question], about: pictures, limit: 5) == [answer])
+        }
+    }
+
+    @Test func aStageMayTurnTheObjectiveOffAndOn() throws {
+        let model = try TinyStack.model()
+        let folder = try TemporaryFolder.make() + "/model"
+        try model.save(to: folder)
+        let plain = try VLSAModel(
+            folder: folder,
+            replacing: StageSections(
+                perceiver: PerceiverConfiguration(isEnabled: false),
+                objective: ObjectiveConfiguration(kind: .none)))
+        #expect(plain.perceiver == nil && plain.reconstruction == nil)
+        let picture = try TinyStack.picture(width: 60, height: 40, seed: 4)
+        #expect(plain.see([picture]).tokens.shape == [1, 16, 32])
+    }
+
+    @Test func whatCannotWorkIsSaidBeforeAnythingRuns() throws {
+        let folders = try TinyStack.folders()
+        func message(_ change: (inout VLSAConfiguration) -> Void) -> String {
+            var configuration = TinyStack.configuration
+            change(&configuration)
+            do {
+                _ = try VLSAModel(assembling: folders, configuration: configuration)
+                return ""
+            } catch { return "\(error)" }
+        }
+        #expect(message { $0.picture.tileWidth = 56 }.contains("28 x 28"))
+        #expect(message { $0.objective.pictureSize = 60 }.contains("multiple of 8"))
+        #expect(message { $0.objective.pictureSize = 96 }.contains("position table"))
+        #expect(message { $0.perceiver.isEnabled = false }.contains("perceiver"))
+        #expect(message { $0.perceiver.headCount = 5 }.contains("divide"))
+    }
+
+    @Test func aPromptWithTheWrongNumberOfPicturesIsRefusedByName() throws {
+        let model = try TinyStack.model()
+        let good = try TinyStack.samples(model)[0]
+        let bad = Sample(
+            recordID: "lonely", ids: good.ids, isSupervised: good.isSupervised, pictures: [],
+            pictureKeys: [])
+        let error = #expect(throws: VLSAError.self) {
+            try model.losses([bad], generator: Generator(seed: 1))
+        }
+        #expect("\(try #require(error))".contains("lonely"))
+    }
+}
