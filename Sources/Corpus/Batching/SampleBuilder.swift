@@ -123,8 +123,7 @@ public struct SampleBuilder: Sendable {
     private func tiled(_ picture: Picture, path: String) throws -> PictureCache.Entry {
         do {
             let tiled = try tiler.tile(picture)
-            let file = try MappedFile(path: path)
-            let content = withExtendedLifetime(file) { contentKey(file.bytes) }
+            let content = try MappedFile(path: path).withBytes { contentKey($0) }
             return PictureCache.Entry(tiled: tiled, key: "\(content)-\(tilingKey)")
         } catch let error as PictureError {
             throw RecordProblem(kind: .unreadablePicture, reason: "\(error)")

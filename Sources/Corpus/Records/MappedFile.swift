@@ -1,9 +1,13 @@
 import Foundation
 
 /// A file mapped into memory for reading, with what tells whether it changed.
-final class MappedFile: @unchecked Sendable {  // the mapping is read-only and lives as long as this object
+///
+/// Unchecked, because the mapping is read-only and lives as long as this object.
+final class MappedFile: @unchecked Sendable {
     let path: String
-    let bytes: UnsafeRawBufferPointer
+    /// Size in bytes.
+    var count: Int { bytes.count }
+    private let bytes: UnsafeRawBufferPointer
     /// Modification time in nanoseconds since 1970.
     let modified: Int64
 
@@ -31,6 +35,12 @@ final class MappedFile: @unchecked Sendable {  // the mapping is read-only and l
             start != MAP_FAILED
         else { throw bad("cannot be mapped into memory") }
         bytes = UnsafeRawBufferPointer(start: start, count: size)
+    }
+
+    /// Calls `body` with the bytes, which are there only so long.
+    func withBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+        defer { withExtendedLifetime(self) {} }
+        return try body(bytes)
     }
 
     deinit {

@@ -19,8 +19,8 @@ enum Mixture {
             .file(path: path + (node?.mark.map { ":\($0.line)" } ?? ""), problem: problem)
         }
         let file = try MappedFile(path: path)
-        guard file.bytes.count <= byteLimit else { throw bad("is over \(byteLimit) bytes") }
-        guard let text = String(validating: file.bytes, as: UTF8.self) else {
+        guard file.count <= byteLimit else { throw bad("is over \(byteLimit) bytes") }
+        guard let text = file.withBytes({ String(validating: $0, as: UTF8.self) }) else {
             throw bad("is not UTF-8 text")
         }
         let root: Node?
