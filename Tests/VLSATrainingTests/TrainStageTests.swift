@@ -100,6 +100,10 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
             ["train=[perciever]"],
             "train: \"perciever\" names no parameter; did you mean \"perceiver\"?"
         ),
+        (
+            ["picture.tileWidth=29"],
+            "model: picture.tileWidth x tileHeight is 29 x 28, but the tower takes 28 x 28"
+        ),
         (["model=/nowhere"], "model: /nowhere: no such file or folder"),
     ])
     func wrongStagesAreFoundBeforeDataIsRead(overrides: [String], expected: String) throws {
@@ -112,5 +116,24 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         #expect(error.map { "\($0)" }?.hasPrefix(expected) == true, "\(error as Any)")
         #expect((error as? any ExitCoded)?.exitCode == 64)
         #expect(!FileManager.default.fileExists(atPath: files.path + "/run"))
+    }
+}
+
+@Suite struct StageFileTests {
+    /// Every stage file of the package reads strictly; `0-…` are foundations.
+    @Test func theStageFilesOfThePackageAreValid() throws {
+        let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+        let stages = tests.appendingPathComponent("../../Stages").standardizedFileURL.path
+        let names = try AtomicFiles.files(beneath: stages).filter { $0.hasSuffix(".yaml") }
+        #expect(names.count >= 4)
+        for name in names {
+            let path = stages + "/" + name
+            if name.split(separator: "/").last?.hasPrefix("0-") == true {
+                _ = try FoundationPlan.load(path: path)
+            } else {
+                let plan = try TrainingPlan.load(path: path)
+                #expect(try StrictYAML(text: plan.yaml(), file: name).decode() == plan, "\(name)")
+            }
+        }
     }
 }

@@ -49,7 +49,8 @@ extension Trainable {
 
     /// Losses over the next `count` examples of `source`, a micro-batch at a time, without gradients.
     func measure(
-        _ source: any ExampleSource<Example>, count: Int, micro: Int, step: Int, generator: Generator
+        _ source: any ExampleSource<Example>, count: Int, micro: Int, step: Int,
+        generator: Generator
     ) throws -> BatchLosses {
         try withoutGradients {
             var sums = LossSums()

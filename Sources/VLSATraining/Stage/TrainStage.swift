@@ -124,7 +124,8 @@ struct StageParts {
             collection, builder: builder,
             settings: SampleLoader.Settings(
                 seed: plan.seed, isShuffled: isTraining, workers: isTraining ? data.workers : 0,
-                prefetch: isTraining ? min(2 * plan.batch.samples, max(16, 2 * plan.batch.micro)) : 0,
+                prefetch: isTraining
+                    ? min(2 * plan.batch.samples, max(16, 2 * plan.batch.micro)) : 0,
                 cacheBytes: isTraining ? data.cacheBytes : data.cacheBytes / 4,
                 maxRejectedShare: data.maxRejected))
     }
