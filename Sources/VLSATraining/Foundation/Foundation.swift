@@ -10,7 +10,7 @@ import VLSA
 /// Trains small stand-ins for the public checkpoints that the three stages assume, and saves each as the folder that
 /// its family has: `vision` (CLIP), `language` (Llama, with tokenizer) and `denoiser` (SD3).
 ///
-/// A part whose folder is complete is left alone, so a run that was stopped goes on where it was.
+/// A part whose folder is complete is left alone, so a run that was stopped goes on with the part it was at.
 public struct FoundationRun {
     let plan: FoundationPlan
     let out: String
@@ -182,8 +182,13 @@ public struct FoundationRun {
     ) throws -> Model {
         let loop = training.loop(
             name: "\(plan.name)-\(name)", part: parts, seed: plan.seed, threads: plan.threads ?? 0)
+        // What an interrupted part left is a fraction of minutes: the part starts over.
+        let folder = out + "/runs/" + name
+        if FileManager.default.fileExists(atPath: folder) {
+            try FileManager.default.removeItem(atPath: folder)
+        }
         let run = try TrainingRun<Model>(
-            plan: loop, planText: "\(training)", folder: out + "/runs/" + name,
+            plan: loop, planText: "\(training)", folder: folder,
             options: RunOptions(progress: style), model: { _ in try model() }, training: source)
         let outcome = try run.train()
         guard case .finished = outcome else { throw FoundationInterrupted(outcome: outcome.exitCode) }
