@@ -32,7 +32,8 @@ struct KMeansTests {
         let d = 7
         var centres = (0..<count * d).map { _ in Float(generator.below(5)) }
         centres += centres[..<d]  // a duplicate of code 0 must never be chosen
-        let points = (0..<100 * d).map { _ in Float(generator.below(5)) }  // small integers: exact ties
+        // Small whole numbers, so that ties are exact.
+        let points = (0..<100 * d).map { _ in Float(generator.below(5)) }
         let (labels, distances) = KMeans(centres: centres, dimensions: d).assign(points)
         for point in 0..<100 {
             let exact = (0...count).map { k in

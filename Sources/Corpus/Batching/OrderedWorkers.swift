@@ -31,7 +31,8 @@ final class OrderedWorkers<Output: Sendable> {
 
     deinit { state.stop() }
 
-    private final class State: @unchecked Sendable {  // every access to what changes holds the condition's lock
+    /// Unchecked, because every access to what changes holds the condition's lock.
+    private final class State: @unchecked Sendable {
         private let condition = NSCondition()
         private let work: @Sendable (Int) -> Output
         private let end: Int

@@ -88,7 +88,12 @@ public struct SampleBuilder: Sendable {
                 throw RecordProblem(kind: .unreadablePicture, reason: "\(error)")
             }
         }
-        let augmented = try augmenter?.augmented(record, epoch: epoch, picture: picture) ?? record
+        let augmented: Record
+        do {
+            augmented = try augmenter?.augmented(record, epoch: epoch, picture: picture) ?? record
+        } catch let error as PictureError {
+            throw RecordProblem(kind: .unreadablePicture, reason: "\(error)")
+        }
         let prompt = try prompt(of: augmented)
 
         var entries: [PictureCache.Entry] = []
