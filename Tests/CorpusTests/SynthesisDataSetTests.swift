@@ -30,7 +30,7 @@ struct SynthesisDataSetTests {
         let summary = try synthesis.generate(to: folder)
         #expect(summary.pictureCount == 8 && !summary.isReused)
         for (name, count) in [
-            ("train", 6), ("heldout", 2), ("captions", 6), ("captions-heldout", 2),
+            ("train", 6), ("heldout", 2), ("captions", 6), ("heldout-captions", 2),
         ] {
             let records = try objects("\(folder)/\(name).json")
             #expect(records.count == count)
@@ -43,7 +43,7 @@ struct SynthesisDataSetTests {
                 #expect(turns[0]["value"]?.hasPrefix("<image>\n") == true)
                 let image = try #require(record["image"] as? String)
                 _ = try PictureReader().read(path: "\(folder)/\(image)")
-                guard !name.hasPrefix("captions") else { continue }
+                guard !name.hasSuffix("captions") else { continue }
                 let kinds = try #require(record["kinds"] as? [String])
                 #expect(kinds.count * 2 == turns.count)
                 #expect(kinds.allSatisfy { Synthesis.QuestionKind(rawValue: $0) != nil })
@@ -150,12 +150,30 @@ struct SynthesisDataSetTests {
     @Test(arguments: [
         ("train_count", "-1"), ("minimum_side", "50"), ("quality", "0"), ("maximum_side", "600"),
         ("minimum_questions", "9"), ("code_length", "2"), ("scenes", "-1"),
+        ("forms", "[\"count.stars\"]"),
     ])
     func aWrongConfigurationIsNamed(key: String, value: String) throws {
         let file = Data("{\"\(key)\": \(value)}".utf8)
         let configuration = try JSONDecoder().decode(Synthesis.Configuration.self, from: file)
         let error = #expect(throws: SynthesisError.self) { try Synthesis(configuration) }
         #expect("\(error.map { "\($0)" } ?? "")".contains(key))
+    }
+
+    @Test func onlyTheWantedFormsAreAsked() throws {
+        var configuration = Synthesis.Configuration()
+        configuration.forms = ["count.all", "text", "chart.highest", "chart.top", "field.number"]
+        let synthesis = try Synthesis(configuration)
+        let all = try Synthesis()
+        for index in 0..<200 {
+            let asked = synthesis.picture(.train, index).questions.map(\.form)
+            #expect(!asked.isEmpty)
+            let isWanted = asked.allSatisfy {
+                configuration.forms.contains($0) || $0.hasPrefix("text.")
+            }
+            // A picture that offers none of them is asked what it offers.
+            #expect(isWanted || Set(asked).isDisjoint(with: configuration.forms))
+            #expect(synthesis.picture(.train, index).svg == all.picture(.train, index).svg)
+        }
     }
 
     @Test func aConfigurationFileMayLeaveKeysOut() throws {

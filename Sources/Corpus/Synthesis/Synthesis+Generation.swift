@@ -26,7 +26,7 @@ extension Synthesis {
     }
 
     /// Makes the data set: `images/*.jpg`, `train.json` and `heldout.json` (LLaVA records with the
-    /// truth), `captions.json` and `captions-heldout.json` (caption records), `texts.json` (records
+    /// truth), `captions.json` and `heldout-captions.json` (caption records), `texts.json` (records
     /// about pictures told in words), `text.txt` (lines of plain text in the same language) and,
     /// last, `synth.json`. A data set of this configuration that is there already is left as it is.
     ///
@@ -57,13 +57,12 @@ extension Synthesis {
             (0..<configuration.trainCount).map { (Split.train, $0) }
             + (0..<configuration.heldOutCount).map { (Split.heldOut, $0) }
         let results = try drawAll(jobs, to: folder, threads: max(1, threads), progress)
-        for (split, suffix) in [(Split.train, ""), (.heldOut, "-heldout")] {
-            let part =
-                split == .train
-                ? results[..<configuration.trainCount]
-                : results[configuration.trainCount...]
-            try write(part.map(\.record), to: "\(folder)/\(split.rawValue).json")
-            try write(part.map(\.caption), to: "\(folder)/captions\(suffix).json")
+        for (name, prefix, part) in [
+            ("train", "", results[..<configuration.trainCount]),
+            ("heldout", "heldout-", results[configuration.trainCount...]),
+        ] {
+            try write(part.map(\.record), to: "\(folder)/\(name).json")
+            try write(part.map(\.caption), to: "\(folder)/\(prefix)captions.json")
         }
         try write((0..<configuration.textCount).map(textRecord), to: "\(folder)/texts.json")
         let lines = (0..<configuration.lineCount).map { line($0) + "\n" }.joined()

@@ -47,6 +47,7 @@ public struct Synthesis: Sendable {
             case .chart: SynthesisChart.draw(on: &canvas, &draft, strings, &random)
             case .page: SynthesisPage.draw(on: &canvas, &draft, strings, configuration, &random)
             }
+        draft.keep(configuration.forms)
         let count = random.integer(configuration.minimumQuestions...configuration.maximumQuestions)
         return Picture(
             subject: subject, width: width, height: height, svg: canvas.svg, caption: caption,

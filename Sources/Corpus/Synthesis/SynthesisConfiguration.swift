@@ -25,13 +25,16 @@ extension Synthesis {
         /// Fewest and most questions about one picture; a bare one may have fewer.
         public var minimumQuestions = 6
         public var maximumQuestions = 8
+        /// The forms of question to ask, as in `count.all`, or all of a kind, as in `count`. Empty
+        /// asks all; a picture that offers none of them is asked what it offers.
+        public var forms: [String] = []
         /// Digits of the codes on signs and of the pages' numbers.
         public var codeLength = 4
 
         public init() {}
 
         enum CodingKeys: String, CodingKey {
-            case seed, scenes, signs, charts, pages, quality
+            case seed, scenes, signs, charts, pages, quality, forms
             case trainCount = "train_count"
             case heldOutCount = "heldout_count"
             case textCount = "text_count"
@@ -63,6 +66,7 @@ extension Synthesis {
             try read(.minimumQuestions, &minimumQuestions)
             try read(.maximumQuestions, &maximumQuestions)
             try read(.codeLength, &codeLength)
+            try read(.forms, &forms)
         }
 
         func share(_ subject: Subject) -> Double {
@@ -109,6 +113,12 @@ extension Synthesis {
                 minimumQuestions >= 1 && minimumQuestions <= maximumQuestions,
                 "questions must be 1 <= minimum_questions <= maximum_questions, "
                     + "not \(minimumQuestions) and \(maximumQuestions)")
+            let known = Set(Synthesis.forms + QuestionKind.allCases.map(\.rawValue))
+            if let wrong = forms.first(where: { !known.contains($0) }) {
+                throw SynthesisError.configuration(
+                    "forms has \"\(wrong)\", which is none of \(known.sorted().joined(separator: ", "))"
+                )
+            }
             try require(
                 (3...6).contains(codeLength), "code_length must be 3...6, not \(codeLength)")
         }

@@ -27,6 +27,18 @@ struct SynthesisDraft {
         if isRequired { required.append(candidate) } else { candidates.append(candidate) }
     }
 
+    /// Keeps the candidates of the wanted forms or kinds, or all where there would be none.
+    mutating func keep(_ forms: [String]) {
+        func isWanted(_ candidate: Candidate) -> Bool {
+            forms.contains(candidate.form) || forms.contains(candidate.kind.rawValue)
+        }
+        guard required.contains(where: isWanted) || candidates.contains(where: isWanted) else {
+            return
+        }
+        required.removeAll { !isWanted($0) }
+        candidates.removeAll { !isWanted($0) }
+    }
+
     /// At most `count` questions in random order, half of them fine where there are so many, none
     /// of them answered by the text of another. A question's form is drawn before the question, so
     /// that a picture with many things to ask for does not crowd out the other forms.

@@ -39,6 +39,18 @@ extension Synthesis {
         }
     }
 
+    /// Every form of question, sorted.
+    public static let forms = [
+        "chart.day", "chart.highest", "chart.kind", "chart.last", "chart.lowest", "chart.top",
+        "chart.trend", "chart.value", "color.dots", "color.header", "color.highlight",
+        "color.place", "color.shape", "color.sign", "count.all", "count.bars", "count.color",
+        "count.lines", "count.shape", "count.signs", "digit.first", "digit.shape",
+        "field.highlight", "field.marker", "field.number", "field.value", "page.kind",
+        "page.paragraphs", "page.rows", "page.title", "position.dots", "position.shape",
+        "position.sign", "relation.side", "shape.color", "shape.place", "small-count.dots",
+        "text.code", "text.place",
+    ]
+
     /// One question with its known answer.
     public struct Question: Equatable, Sendable {
         public let kind: QuestionKind
