@@ -88,7 +88,8 @@ enum TinyStack {
             imageCount: pictures.count)
         return Sample(
             recordID: id, ids: prompt.ids, isSupervised: prompt.isSupervised, pictures: pictures,
-            pictureKeys: pictures.indices.map { "\(id)/\($0)" })
+            pictureKeys: pictures.indices.map { "\(id)/\($0)" },
+            tokenCount: prompt.ids.count + pictures.count * (model.visualTokenCount - 1))
     }
 
     /// Three samples: two tiles, six tiles in another grid, and text alone.

@@ -141,7 +141,7 @@ import TorchNN
         let good = try TinyStack.samples(model)[0]
         let bad = Sample(
             recordID: "lonely", ids: good.ids, isSupervised: good.isSupervised, pictures: [],
-            pictureKeys: [])
+            pictureKeys: [], tokenCount: good.tokenCount)
         let error = #expect(throws: VLSAError.self) {
             try model.losses([bad], generator: Generator(seed: 1))
         }
