@@ -182,8 +182,14 @@ public struct TrainedTokenizer: Sendable {
         try Tokenizer(tokenizerJSON: tokenizerJSON, configurationJSON: configurationJSON)
     }
 
-    /// Writes both files into a folder that exists. Throws ``PromptingError/file(path:reason:)``.
+    /// Writes both files into a folder, made if need be. Throws ``PromptingError/file(path:reason:)``.
     public func write(to folder: String) throws {
+        do {
+            try FileManager.default.createDirectory(
+                atPath: folder, withIntermediateDirectories: true)
+        } catch {
+            throw PromptingError.file(path: folder, reason: "cannot be made a folder (\(error))")
+        }
         let files = [
             ("tokenizer.json", tokenizerJSON), ("tokenizer_config.json", configurationJSON),
         ]

@@ -36,23 +36,19 @@ extension VLSAModel {
     ) throws -> [String] {
         try withoutGradients {
             let seen = pictures.isEmpty ? nil : see(pictures)
-            let asked = seen.map { seen in
-                let order = questions.flatMap(\.pictures)
-                return VisualTokens(
-                    tokens: seen.tokens.selecting(
-                        Tensor(order, shape: [order.count], device: store.device), axis: 0),
-                    pooled: nil)
-            }
-            let sequence = try Sequence(
+            let order = questions.flatMap(\.pictures)
+            let asked = seen?.tokens.selecting(
+                Tensor(order, shape: [order.count], device: store.device), axis: 0)
+            let batch = try PromptBatch(
                 prompts: questions.map { question in
                     let ids = question.prompt.ids
                     return (ids, ids.map { _ in false }, question.pictures.count)
                 }, names: questions.indices.map { "question \($0 + 1)" },
                 visualTokens: visualTokenCount, padsLeft: true)
-            let padding = sequence.lengths.map { sequence.length - $0 }
+            let padding = batch.lengths.map { batch.length - $0 }
             let stops = stopIDs
             let ids = language.generate(
-                embeddings(of: sequence, seen: asked),
+                batch.embeddings(in: language, visual: asked, device: store.device),
                 layout: padding.allSatisfy { $0 == 0 } ? .dense : .leftPadded(padding),
                 limit: limit, stopIDs: stops, sampler: sampler, onToken: onToken)
             return ids.map { row in

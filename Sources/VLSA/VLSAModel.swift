@@ -188,13 +188,14 @@ public final class VLSAModel {
     public func losses(_ samples: [Sample], generator: Generator) throws -> VLSALosses {
         let pictures = samples.flatMap(\.pictures)
         let seen = pictures.isEmpty ? nil : see(pictures)
-        let sequence = try Sequence(
+        let batch = try PromptBatch(
             prompts: samples.map { ($0.ids, $0.isSupervised, $0.pictures.count) },
             names: samples.map(\.recordID), visualTokens: visualTokenCount)
-        let hidden = language(embeddings(of: sequence, seen: seen))
+        let hidden = language(
+            batch.embeddings(in: language, visual: seen?.tokens, device: store.device))
         let text =
-            sequence.targets.isEmpty
-            ? nil : language.loss(hidden, rows: sequence.predictingRows, targets: sequence.targets)
+            batch.targets.isEmpty
+            ? nil : language.loss(hidden, rows: batch.predictingRows, targets: batch.targets)
 
         var visual: Tensor?
         if let reconstruction, let seen, let pooled = seen.pooled {
@@ -203,23 +204,7 @@ public final class VLSAModel {
                 of: z, tokens: seen.tokens, pooled: pooled, generator: generator)
         }
         return VLSALosses(
-            text: text?.sum, textCount: sequence.targets.count, visual: visual,
+            text: text?.sum, textCount: batch.targets.count, visual: visual,
             visualCount: visual == nil ? 0 : pictures.count)
-    }
-
-    /// The decoder's input: text embeddings with visual tokens in their places, `[B, T, d]`.
-    func embeddings(of sequence: Sequence, seen: VisualTokens?) -> Tensor {
-        let text = language.embed(
-            Tensor(sequence.textIDs, shape: [sequence.textIDs.count], device: store.device))
-        var rows = text  // [text positions, d]
-        if let seen {
-            let width = seen.tokens.shape[2]
-            rows = Tensor.concatenated([text, seen.tokens.reshaped([-1, width])], axis: 0)
-        }
-        let index = Tensor(
-            sequence.sources, shape: [sequence.sources.count], device: store.device)
-        return rows.selecting(index, axis: 0).reshaped([
-            sequence.count, sequence.length, language.width,
-        ])
     }
 }

@@ -135,7 +135,9 @@ import TorchNN
 
         let result = rows(tokens) + rows(pooled)
         let worst = zip(result, x).flatMap { zip($0, $1).map { abs($0 - $1) } }.max() ?? 1
-        #expect(worst < 2e-4, "off by \(worst)")
+        let largest = x.flatMap { $0.map(abs) }.max() ?? 0
+        // Unscaled SiLU sums grow to thousands; float32 keeps about seven digits of them.
+        #expect(worst < 1e-5 * (10 + largest), "off by \(worst) of \(largest)")
     }
 
     @Test func gradientsReachEveryParameterOnceOutputsMove() throws {

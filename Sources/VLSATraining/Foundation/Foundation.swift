@@ -40,37 +40,18 @@ public struct FoundationRun {
 
     // MARK: Tokenizer and decoder
 
-    private var textRecords: String { plan.data.path + "/texts.json" }
-
-    private func conversations() throws -> [(id: String, turns: [Turn])] {
-        let file = try RecordFile(path: textRecords)
-        return try (0..<file.count).map { index in
-            let record = try file.record(at: index)
-            let turns = record.turns.map { turn -> Turn in
-                let role: Turn.Role =
-                    switch turn.from {
-                    case .system: .system
-                    case .human: .user
-                    case .gpt: .assistant
-                    }
-                return Turn(role, turn.value)
-            }
-            return (record.id, turns)
-        }
-    }
-
     private func makeTokenizer(_ report: (String) -> Void) throws {
         let folder = out + "/tokenizer"
         guard !FileManager.default.fileExists(atPath: folder + "/tokenizer.json") else { return }
-        var texts = try conversations().flatMap { $0.turns.map(\.text) }
-        for name in ["train.json", "captions.json"] {
-            let path = plan.data.path + "/" + name
-            guard FileManager.default.fileExists(atPath: path) else { continue }
-            let file = try RecordFile(path: path)
-            for index in 0..<file.count { texts += try file.record(at: index).turns.map(\.value) }
+        var texts: [String] = []
+        for name in ["texts.json", "train.json"] {
+            let file = try RecordFile(path: plan.data.path + "/" + name)
+            for index in 0..<min(file.count, 4000) {
+                let turns = try file.record(at: index).turns
+                texts += turns.map { " " + $0.value.replacing(Turn.imagePlaceholder, with: "") }
+            }
         }
         let trained = try BPETrainer(vocabularySize: plan.vocabulary).train(texts)
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         try trained.write(to: folder)
         report("tokenizer: \(try trained.tokenizer().vocabularySize) tokens")
     }
@@ -79,10 +60,11 @@ public struct FoundationRun {
         guard !isDone("language") else { return }
         let folder = out + "/tokenizer"
         let tokenizer = try Tokenizer(folder: folder)
-        let examples = try conversations().map { id, turns in
-            let prompt = try plan.chat.format.encode(
-                turns, tokenizer: tokenizer, system: plan.chat.system)
-            return TokenizedText(recordID: id, ids: prompt.ids, isAnswer: prompt.isSupervised)
+        let cells = (plan.picture.tileWidth / plan.vision.patch) * (plan.picture.tileHeight / plan.vision.patch)
+        let file = try RecordFile(path: plan.data.path + "/texts.json")
+        let examples = try (0..<file.count).map { index in
+            try ToldPicture(
+                file.record(at: index), cellCount: cells, chat: plan.chat, tokenizer: tokenizer)
         }
         let configuration = LanguageConfiguration(
             vocabularySize: tokenizer.idLimit, width: plan.language.width,
@@ -94,7 +76,8 @@ public struct FoundationRun {
             "language", plan.language.training, parts: ["language"],
             source: { _ in ArraySource(examples, seed: plan.seed) }
         ) {
-            try DecoderText(configuration, tokenizerFolder: folder, seed: plan.seed)
+            try DecoderText(
+                configuration, tokenizer: tokenizer, tokenizerFolder: folder, seed: plan.seed)
         }
         try publish(model, "language")
         report("language: \(count(model.store, "language")) parameters")

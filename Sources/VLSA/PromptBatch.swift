@@ -1,26 +1,34 @@
 import Prompting
+import Torch
 
 /// A padded batch of prompts with their pictures' tokens put in place, as index tables.
 ///
 /// Every position of `[B, T]` names the row it takes its embedding from: text rows first, then the visual tokens
 /// of all pictures in order. Padding repeats text row 0. On the right, as in training, causality and the list of
 /// predicting positions keep it out of every result; on the left, as in batched generation, the decoder is told.
-struct Sequence {
+public struct PromptBatch {
     /// Number of prompts, B.
-    let count: Int
+    public let count: Int
     /// Longest expanded prompt, T.
-    let length: Int
+    public let length: Int
     /// Expanded length of each prompt.
-    let lengths: [Int]
-    /// Ids of all text positions of all prompts, in order.
-    let textIDs: [Int]
-    /// For each position of `[B, T]`, row by row: its row among text embeddings and visual tokens.
-    let sources: [Int]
+    public let lengths: [Int]
+    // Ids of all text positions of all prompts, in order.
+    private let textIDs: [Int]
+    // For each position of `[B, T]`, row by row: its row among text embeddings and visual tokens.
+    private let sources: [Int]
     /// Flat positions `b * T + t` whose next token is supervised, and that token.
-    let predictingRows: [Int]
-    let targets: [Int]
+    public let predictingRows: [Int]
+    public let targets: [Int]
 
-    init(
+    /// - Parameters:
+    ///   - prompts: ids with ``PromptIDs/imageToken`` where a picture stands, which of them are supervised, and the
+    ///     number of pictures each must have.
+    ///   - names: of the prompts, for errors.
+    ///   - visualTokens: tokens of a picture.
+    ///   - padsLeft: padding in front, as batched generation wants it.
+    /// - Throws: ``VLSAError/input(_:)`` for a prompt with another number of places than pictures, or without text.
+    public init(
         prompts: [(ids: [Int], isSupervised: [Bool], pictures: Int)], names: [String],
         visualTokens: Int, padsLeft: Bool = false
     ) throws {
@@ -81,5 +89,18 @@ struct Sequence {
         self.sources = sources
         self.predictingRows = predictingRows
         self.targets = targets
+    }
+
+    /// The decoder's input: text embeddings with visual tokens in their places, `[B, T, d]`.
+    ///
+    /// - Parameter visual: tokens of all pictures in order, `[pictures, visual tokens, d]`.
+    public func embeddings(in language: LanguageModel, visual: Tensor?, device: Device) -> Tensor {
+        let text = language.embed(Tensor(textIDs, shape: [textIDs.count], device: device))
+        var rows = text  // [text positions, d]
+        if let visual {
+            rows = Tensor.concatenated([text, visual.flattened(from: 0, to: 1)], axis: 0)
+        }
+        return rows.selecting(Tensor(sources, shape: [sources.count], device: device), axis: 0)
+            .reshaped([count, length, language.width])
     }
 }
