@@ -104,7 +104,7 @@ final class CaptionedLatents: Trainable {
                 noised, timesteps: time * 1000, context: context.selecting(index, axis: 0),
                 pooled: pooled.selecting(index, axis: 0))
         }
-        return [LossTerm("flow", sum: loss.sum(), count: examples.count)]
+        return [LossTerm(name: "flow", sum: loss.sum(), count: examples.count)]
     }
 
     func save(to folder: String) throws {

@@ -113,7 +113,7 @@ final class DecoderText: Trainable {
         let hidden = language(
             batch.embeddings(in: language, visual: told(examples), device: store.device))
         let loss = language.loss(hidden, rows: batch.predictingRows, targets: batch.targets)
-        return [LossTerm("text", sum: loss.sum, count: loss.count)]
+        return [LossTerm(name: "text", sum: loss.sum, count: loss.count)]
     }
 
     /// The cells of some pictures as visual tokens, `[pictures, cells, d]`.

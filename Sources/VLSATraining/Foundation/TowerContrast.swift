@@ -86,7 +86,7 @@ final class TowerContrast: Trainable {
         }
         let sign = Tensor(signs, shape: [indices.count, words.count], device: store.device)
         let loss = -(scores * sign).logSigmoid().sum()
-        return [LossTerm("contrast", sum: loss, count: indices.count)]
+        return [LossTerm(name: "contrast", sum: loss, count: indices.count)]
     }
 
     private func unit(_ x: Tensor) -> Tensor {
