@@ -54,19 +54,33 @@ const char *cob_open(void) {
   return failure[0] ? failure : NULL;
 }
 
-const char *cob_version(void) { return get_config(); }
+// Every call opens the library if nobody has; callers that want an error instead of an end ask cob_open first.
+static void need_library(void) {
+  const char *problem = cob_open();
+  if (problem == NULL) return;
+  fprintf(stderr, "%s\n", problem);
+  abort();
+}
+
+const char *cob_version(void) {
+  need_library();
+  return get_config();
+}
 
 void cob_sgemm(bool transpose_a, bool transpose_b, int m, int n, int k, float alpha, const float *a,
                int lda, const float *b, int ldb, float beta, float *c, int ldc) {
+  need_library();
   sgemm(ROW_MAJOR, transpose_a ? TRANSPOSE : NO_TRANSPOSE, transpose_b ? TRANSPOSE : NO_TRANSPOSE, m, n,
         k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
 void cob_ssyrk_transposed(int n, int k, float alpha, const float *a, int lda, float *c, int ldc) {
+  need_library();
   ssyrk(ROW_MAJOR, UPPER, TRANSPOSE, n, k, alpha, a, lda, 1.0f, c, ldc);
 }
 
 int cob_dsyevd(int n, double *matrix, double *values) {
+  need_library();
   // A symmetric matrix is its own transpose, so Fortran's column eigenvectors are our rows.
   int info = 0, query = -1, integer_count = 0;
   double best = 0;

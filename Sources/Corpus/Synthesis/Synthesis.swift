@@ -42,9 +42,9 @@ public struct Synthesis: Sendable {
         var draft = SynthesisDraft()
         let caption =
             switch subject {
-            case .scene: SynthesisScene.draw(on: &canvas, &draft, &random)
+            case .scene: SynthesisScene.draw(on: &canvas, &draft, configuration, &random)
             case .signs: SynthesisSigns.draw(on: &canvas, &draft, strings, configuration, &random)
-            case .chart: SynthesisChart.draw(on: &canvas, &draft, strings, &random)
+            case .chart: SynthesisChart.draw(on: &canvas, &draft, strings, configuration, &random)
             case .page: SynthesisPage.draw(on: &canvas, &draft, strings, configuration, &random)
             }
         draft.keep(configuration.forms)

@@ -166,21 +166,23 @@ struct SynthesisCanvas {
     /// A spelled glyph takes as much width as its height and a little more: about one patch.
     private static let spelledAdvance = 1.08
 
-    /// Draws a number in bold, evenly spaced glyphs, and notes it and each glyph as a region.
+    /// Draws a number in bold, evenly spaced glyphs, and notes it and each glyph as a region; one
+    /// that nothing asks for, such as an axis numeral, is better not noted.
     @discardableResult
     mutating func spell(
         _ string: String, centerX: Double, baseline: Double, cap: Double, ink: String,
-        in parent: Int? = nil
+        in parent: Int? = nil, isNoted: Bool = true
     ) -> Box {
         let advance = cap * Self.spelledAdvance
         let width = Self.spelledWidth(string, cap: cap)
         let box = Box(centerX - width / 2, baseline - cap, centerX + width / 2, baseline)
-        let index = string.count > 1 ? note(.text, box, string, in: parent) : parent
+        let index = isNoted && string.count > 1 ? note(.text, box, string, in: parent) : parent
         for (place, glyph) in string.enumerated() {
             let x = box.x0 + (Double(place) + 0.5) * advance
             write(
                 String(glyph), x: x, baseline: baseline, cap: cap, bold: true, anchor: .middle,
                 ink: ink)
+            guard isNoted else { continue }
             note(
                 .glyph, Box(x - advance / 2, baseline - cap, x + advance / 2, baseline),
                 String(glyph), in: index)

@@ -4,11 +4,11 @@ extension Synthesis {
         /// The seed from which everything follows.
         public var seed: UInt64 = 1
         /// Pictures of the training split.
-        public var trainCount = 1200
+        public var trainCount = 1500
         /// Pictures of the held-out split.
         public var heldOutCount = 200
         /// Conversations of `texts.json`, about pictures that are told in words.
-        public var textCount = 6000
+        public var textCount = 20_000
         /// Lines of `text.txt`.
         public var lineCount = 20_000
         /// The least length of a side, in pixels.
@@ -18,9 +18,9 @@ extension Synthesis {
         /// JPEG quality, 1...100.
         public var quality = 90
         /// Relative shares of the subjects.
-        public var scenes = 0.35
+        public var scenes = 0.4
         public var signs = 0.3
-        public var charts = 0.2
+        public var charts = 0.15
         public var pages = 0.15
         /// Fewest and most questions about one picture; a bare one may have fewer.
         public var minimumQuestions = 6
@@ -29,12 +29,17 @@ extension Synthesis {
         /// asks all; a picture that offers none of them is asked what it offers.
         public var forms: [String] = []
         /// Digits of the codes on signs and of the pages' numbers.
-        public var codeLength = 4
+        public var codeLength = 2
+        /// Whether questions pick one of several alike things by what is said of it, as in `what
+        /// number is on the red sign` with three signs. Pictures are composed for the questions:
+        /// without binding each thing that is asked for is the only one of its sort. Small models
+        /// learn those questions within minutes and stay at chance at the others.
+        public var binding = false
 
         public init() {}
 
         enum CodingKeys: String, CodingKey {
-            case seed, scenes, signs, charts, pages, quality, forms
+            case seed, scenes, signs, charts, pages, quality, forms, binding
             case trainCount = "train_count"
             case heldOutCount = "heldout_count"
             case textCount = "text_count"
@@ -67,6 +72,7 @@ extension Synthesis {
             try read(.maximumQuestions, &maximumQuestions)
             try read(.codeLength, &codeLength)
             try read(.forms, &forms)
+            try read(.binding, &binding)
         }
 
         func share(_ subject: Subject) -> Double {
@@ -120,7 +126,7 @@ extension Synthesis {
                 )
             }
             try require(
-                (3...6).contains(codeLength), "code_length must be 3...6, not \(codeLength)")
+                (2...6).contains(codeLength), "code_length must be 2...6, not \(codeLength)")
         }
     }
 }

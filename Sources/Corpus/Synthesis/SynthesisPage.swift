@@ -24,8 +24,10 @@ enum SynthesisPage {
         let body =
             switch kind {
             case "letter": drawLetter(on: &canvas, &draft, sheet, strings, &random, isCounted)
-            case "form": drawForm(on: &canvas, &draft, sheet, strings, &random, isCounted)
-            default: drawTable(on: &canvas, &draft, sheet, strings, &random, isCounted)
+            case "form": drawForm(
+                on: &canvas, &draft, sheet, strings, configuration, &random, isCounted)
+            default: drawTable(
+                on: &canvas, &draft, sheet, strings, configuration, &random, isCounted)
             }
         return "\(head) \(body)"
     }
@@ -86,9 +88,11 @@ enum SynthesisPage {
         sheet.body = Box(left, baseline + long * 0.045, sheet.body.x1, sheet.body.y1)
         draft.ask(
             .field, "number",
-            ["What is the number of the page?", "What number is under the header?"], code,
-            asks: "code")
-        draft.ask(.page, "title", ["What is the title of the page?"], title.lowercased(), asks: "t")
+            ["What is the page number?", "What number is on the page?"], code, asks: "code")
+        if configuration.binding {
+            draft.ask(
+                .page, "title", ["What is the title of the page?"], title.lowercased(), asks: "t")
+        }
         draft.ask(.color, "header", ["What color is the header?"], color.name, asks: "header")
         return "\(color.article.capitalized) \(color.name) page titled \(title.lowercased()) "
             + "with number \(code)."
@@ -148,7 +152,8 @@ enum SynthesisPage {
 
     private static func drawForm(
         on canvas: inout SynthesisCanvas, _ draft: inout SynthesisDraft, _ sheet: Sheet,
-        _ strings: SynthesisStrings, _ random: inout SynthesisRandom, _ isCounted: Bool
+        _ strings: SynthesisStrings, _ configuration: Synthesis.Configuration,
+        _ random: inout SynthesisRandom, _ isCounted: Bool
     ) -> String {
         let (long, body) = (canvas.long, sheet.body)
         let count = random.integer(2...5)
@@ -171,6 +176,13 @@ enum SynthesisPage {
                 names[index].capitalized, x: body.x0, baseline: baseline, cap: cap * 0.9,
                 bold: true, ink: "#3c4350")
             canvas.note(.word, label, names[index])
+            canvas.line(
+                [(row.x0, row.y1), (row.x1, row.y1)], .stroke("#c5cad2", max(1, long * 0.0016)))
+            guard configuration.binding else {
+                fillBox(in: row, cap: cap, on: &canvas, strings, &random)
+                parts.append(names[index])
+                continue
+            }
             if index == marked {
                 let plate = Box(
                     center - width / 2 - cap * 0.5, baseline - cap * 1.5, body.x1,
@@ -186,8 +198,6 @@ enum SynthesisPage {
             }
             canvas.spell(
                 value, centerX: center, baseline: baseline, cap: cap, ink: SynthesisColor.ink.hex)
-            canvas.line(
-                [(row.x0, row.y1), (row.x1, row.y1)], .stroke("#c5cad2", max(1, long * 0.0016)))
             draft.ask(
                 .field, "value", ["What is the \(names[index])?"], value, asks: "v\(index)")
             parts.append("\(names[index]) \(value)")
@@ -198,12 +208,27 @@ enum SynthesisPage {
         return "A form with \(parts.joined(separator: ", "))."
     }
 
+    /// A box for a row's entry with a small word in it.
+    private static func fillBox(
+        in row: Box, cap: Double, on canvas: inout SynthesisCanvas, _ strings: SynthesisStrings,
+        _ random: inout SynthesisRandom
+    ) {
+        let box = Box(row.midX + cap, row.midY - cap * 0.9, row.x1, row.midY + cap * 0.9)
+        canvas.rectangle(
+            box, radius: cap * 0.3,
+            .init(fill: "#f4f6f9", stroke: "#b3bac4", strokeWidth: max(1, cap * 0.05)))
+        canvas.write(
+            strings.word(&random), x: box.x0 + cap * 0.5, baseline: box.midY + cap * 0.25,
+            cap: cap * 0.5, ink: "#6b7380")
+    }
+
     // MARK: Table
 
     /// Rows are told by the colours of their markers.
     private static func drawTable(
         on canvas: inout SynthesisCanvas, _ draft: inout SynthesisDraft, _ sheet: Sheet,
-        _ strings: SynthesisStrings, _ random: inout SynthesisRandom, _ isCounted: Bool
+        _ strings: SynthesisStrings, _ configuration: Synthesis.Configuration,
+        _ random: inout SynthesisRandom, _ isCounted: Bool
     ) -> String {
         let (long, body) = (canvas.long, sheet.body)
         let count = random.integer(2...5)
@@ -240,6 +265,14 @@ enum SynthesisPage {
             canvas.write(
                 strings.word(&random), x: (columns[0] + columns[1]) / 2,
                 baseline: row.midY + cap * 0.25, cap: cap * 0.5, anchor: .middle, ink: "#6b7380")
+            guard configuration.binding else {
+                canvas.write(
+                    strings.word(&random), x: (columns[1] + table.x1) / 2,
+                    baseline: row.midY + cap * 0.25, cap: cap * 0.5, anchor: .middle,
+                    ink: "#6b7380")
+                parts.append("\(colors[index].article) \(name) marker")
+                continue
+            }
             canvas.spell(
                 value, centerX: (columns[1] + table.x1) / 2, baseline: row.midY + cap / 2, cap: cap,
                 ink: SynthesisColor.ink.hex)

@@ -52,6 +52,17 @@ struct SynthesisColor: Equatable {
             blue + random.integer(-9...9))
     }
 
+    /// A tint for the backgrounds of scenes, light or of middling depth, none of the named colours.
+    static func backdrop(_ random: inout SynthesisRandom) -> SynthesisColor {
+        guard random.chance(0.45) else { return pastel(&random) }
+        let tints = [
+            (190, 202, 216), (212, 202, 184), (184, 204, 194), (206, 194, 208), (176, 186, 198),
+            (200, 200, 200), (214, 192, 182), (170, 196, 200), (196, 190, 170), (188, 188, 212),
+        ]
+        let (r, g, b) = random.pick(tints)
+        return SynthesisColor("background", r, g, b).varied(&random)
+    }
+
     /// A light tint for backgrounds, none of the named colours.
     static func pastel(_ random: inout SynthesisRandom) -> SynthesisColor {
         let tints = [

@@ -17,7 +17,7 @@ extension Synthesis {
         /// How many small dots. Fine.
         case smallCount = "small-count"
         case color, shape, position
-        /// On which side of another a shape is.
+        /// On which side of another a shape is, or what is on a side.
         case relation
         /// A code of several digits. Fine.
         case text
@@ -39,8 +39,18 @@ extension Synthesis {
         }
     }
 
-    /// Every form of question, sorted.
-    public static let forms = [
+    /// The forms of question that can be answered without picking one of several alike things: those
+    /// asked without ``Configuration/binding``.
+    public static let unboundForms = [
+        "chart.highest", "chart.kind", "chart.last", "chart.lowest", "chart.peak", "chart.slope",
+        "color.dots", "color.header", "color.line", "color.only", "color.only-sign", "count.all",
+        "count.bars", "count.signs", "field.number", "page.kind", "page.paragraphs", "page.rows",
+        "position.only", "position.only-sign", "relation.color", "relation.shape", "shape.only",
+        "small-count.dots", "text.only",
+    ]
+
+    /// The forms of question asked with ``Configuration/binding``.
+    public static let boundForms = [
         "chart.day", "chart.highest", "chart.kind", "chart.last", "chart.lowest", "chart.top",
         "chart.trend", "chart.value", "color.dots", "color.header", "color.highlight",
         "color.place", "color.shape", "color.sign", "count.all", "count.bars", "count.color",
@@ -50,6 +60,9 @@ extension Synthesis {
         "position.sign", "relation.side", "shape.color", "shape.place", "small-count.dots",
         "text.code", "text.place",
     ]
+
+    /// Every form of question, sorted.
+    public static let forms = Set(unboundForms + boundForms).sorted()
 
     /// One question with its known answer.
     public struct Question: Equatable, Sendable {
@@ -106,6 +119,15 @@ extension Synthesis {
 
             /// Whether the captions of the kind come from a small closed vocabulary.
             public var isElementary: Bool { self != .text && self != .group }
+
+            /// Whether a 112-pixel snapshot of the picture is too small to tell it.
+            public var isFine: Bool {
+                switch self {
+                case .glyph, .text, .dot, .group, .word: true
+                case .shape, .plate, .bar, .point, .header, .highlight, .marker, .paragraph, .row:
+                    false
+                }
+            }
         }
 
         public let kind: Kind

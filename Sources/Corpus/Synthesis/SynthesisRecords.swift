@@ -3,7 +3,8 @@ extension Synthesis {
     ///
     /// Fields of its own carry the truth: `kinds` and `forms` of the questions, in the order of the
     /// turns, the `caption`, and the `regions`, as objects of `box` (`[x0, y0, x1, y1]` in pixels),
-    /// `caption`, `kind` and, for a part, the index `parent`.
+    /// `caption`, `kind`, `fine` for what a snapshot is too small for and, for a part, the index
+    /// `parent`.
     public static func record(_ picture: Picture, id: String, image: String) -> Record {
         var record = record(picture, id: id, opening: Record.imageToken)
         record.images = [image]
@@ -74,6 +75,7 @@ extension Synthesis {
             .init("caption", .string(region.caption)),
             .init("kind", .string(region.kind.rawValue)),
         ])
+        if region.kind.isFine { object.members.append(.init("fine", .bool(true))) }
         if let parent = region.parent {
             object.members.append(.init("parent", .number("\(parent)")))
         }

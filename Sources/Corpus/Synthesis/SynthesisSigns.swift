@@ -21,7 +21,7 @@ enum SynthesisSigns {
             paintWall(on: &canvas, &random)
         }
         for sign in signs { draw(sign, on: &canvas, &random) }
-        ask(signs, &draft)
+        if configuration.binding { ask(signs, &draft) } else { askUnbound(signs, &draft) }
         return SynthesisScene.sentence(
             signs.sorted { $0.place < $1.place }.map { sign in
                 "\(sign.color.article) \(sign.color.name) sign that says \(sign.code) "
@@ -35,13 +35,15 @@ enum SynthesisSigns {
         _ canvas: SynthesisCanvas, _ strings: SynthesisStrings,
         _ configuration: Synthesis.Configuration, _ random: inout SynthesisRandom
     ) -> [Sign] {
-        let count = random.integer(1...3)
+        let count =
+            configuration.binding
+            ? random.integer(1...3) : random.chance(0.75) ? 1 : random.integer(2...4)
         let colors = random.shuffled(SynthesisColor.named)
-        let isLarge = count < 3 && random.chance(0.3)
+        let isLarge = count < (configuration.binding ? 3 : 2) && random.chance(0.3)
         var signs: [Sign] = []
         for place in random.shuffled(Array(0..<9)) where signs.count < count {
             // The widest sign that fits a portrait picture's third, unless the signs are large.
-            let cap = canvas.long * random.number(0.033...0.04) * (isLarge ? 1.45 : 1)
+            let cap = canvas.long * random.number(0.034...0.042) * (isLarge ? 1.45 : 1)
             let width =
                 SynthesisCanvas.spelledWidth(
                     String(repeating: "0", count: configuration.codeLength), cap: cap) + cap * 1.5
@@ -92,6 +94,24 @@ enum SynthesisSigns {
     }
 
     // MARK: Questions
+
+    /// What the only sign says, or how many there are.
+    private static func askUnbound(_ signs: [Sign], _ draft: inout SynthesisDraft) {
+        guard signs.count == 1, let sign = signs.first else {
+            draft.ask(
+                .count, "signs", ["How many signs are there?", "Count the signs."],
+                "\(signs.count)", asks: "n")
+            return
+        }
+        draft.ask(
+            .text, "only", ["What number is on the sign?", "What does the sign say?"], sign.code,
+            asks: "code")
+        draft.ask(
+            .color, "only-sign", ["What color is the sign?"], sign.color.name, asks: "color")
+        draft.ask(
+            .position, "only-sign", ["Where is the sign?"], SynthesisPlace.names[sign.place],
+            asks: "place")
+    }
 
     private static func ask(_ signs: [Sign], _ draft: inout SynthesisDraft) {
         draft.ask(

@@ -16,7 +16,7 @@ struct SynthesisStrings {
         for byte in string.lowercased().utf8 {
             hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3
         }
-        return (hash ^ (hash >> 32)) % 100 < 15 ? .heldOut : .train
+        return (hash ^ (hash >> 32)) % 100 < 20 ? .heldOut : .train
     }
 
     /// A code of so many digits.
