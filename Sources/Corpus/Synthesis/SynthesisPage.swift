@@ -24,10 +24,12 @@ enum SynthesisPage {
         let body =
             switch kind {
             case "letter": drawLetter(on: &canvas, &draft, sheet, strings, &random, isCounted)
-            case "form": drawForm(
-                on: &canvas, &draft, sheet, strings, configuration, &random, isCounted)
-            default: drawTable(
-                on: &canvas, &draft, sheet, strings, configuration, &random, isCounted)
+            case "form":
+                drawForm(
+                    on: &canvas, &draft, sheet, strings, configuration, &random, isCounted)
+            default:
+                drawTable(
+                    on: &canvas, &draft, sheet, strings, configuration, &random, isCounted)
             }
         return "\(head) \(body)"
     }
