@@ -133,23 +133,95 @@ struct SynthesisDataSetTests {
         #expect(caption(70, 50, 90, 90) == nil)
     }
 
-    @Test func aPictureToldInWordsHasEveryThingInItsCell() throws {
+    private func cells(_ picture: Synthesis.Picture) -> [String] {
+        Synthesis.words(of: picture).components(separatedBy: " | ")
+    }
+
+    @Test(arguments: [false, true])
+    func aPictureToldInWordsHasEveryThingInItsCell(binding: Bool) throws {
+        var configuration = Synthesis.Configuration()
+        configuration.binding = binding
+        let synthesis = try Synthesis(configuration)
+        for picture in (0..<200).map({ synthesis.picture(.train, $0) }) {
+            let cells = cells(picture)
+            #expect(cells.count == 64)
+            for (index, cell) in cells.enumerated() {
+                let (column, row) = (index % 8, index / 8)
+                let place = [0, 0, 0, 1, 1, 2, 2, 2][row] * 3 + [0, 0, 0, 1, 1, 2, 2, 2][column]
+                let name = SynthesisPlace.names[place]
+                #expect(cell == name || cell.hasPrefix(name + " "))
+            }
+            for region in picture.regions where region.kind.isElementary {
+                let column = Int(region.box.midX / Double(picture.width) * 8)
+                let row = Int(region.box.midY / Double(picture.height) * 8)
+                let named = cells.count { (" " + $0 + " ").contains(" " + region.caption + " ") }
+                #expect(named > 0)
+                guard [.dot, .glyph, .point, .word].contains(region.kind) else { continue }
+                #expect(cells[row * 8 + column].contains(" " + region.caption))
+            }
+        }
+    }
+
+    /// The places of the things asked for agree with the names of the cells they stand in.
+    @Test func thePlaceOfACentreIsTheNameOfItsCell() throws {
         let synthesis = try Synthesis()
-        let pictures = (0..<40).map { synthesis.picture(.train, $0) }
-        let scene = try #require(pictures.first { $0.subject == .scene })
-        let words = Synthesis.words(of: scene)
-        let cells = words.split(separator: "|", omittingEmptySubsequences: false)
-        #expect(cells.count == 65 && cells[64].isEmpty)
-        for region in scene.regions where region.kind.isElementary {
-            let column = Int(region.box.midX / Double(scene.width) * 8)
-            let row = Int(region.box.midY / Double(scene.height) * 8)
-            #expect(cells[row * 8 + column].contains(region.caption))
+        var checked = 0
+        for picture in (0..<400).map({ synthesis.picture(.train, $0) }) {
+            guard let question = picture.questions.first(where: { $0.kind == .position }),
+                let thing = picture.regions.first(where: { [.shape, .plate].contains($0.kind) })
+            else { continue }
+            let column = Int(thing.box.midX / Double(picture.width) * 8)
+            let row = Int(thing.box.midY / Double(picture.height) * 8)
+            let words = cells(picture)[row * 8 + column].components(separatedBy: " ")
+            let place = words.prefix(question.answer.split(separator: " ").count)
+            #expect(place.joined(separator: " ") == question.answer)
+            checked += 1
+        }
+        #expect(checked > 100)
+    }
+
+    @Test func aLargeThingIsNamedInTheCellsItCovers() {
+        typealias Box = Synthesis.Box
+        func region(_ kind: Synthesis.Region.Kind, _ box: Box, _ caption: String)
+            -> Synthesis.Region
+        {
+            .init(kind: kind, box: box, caption: caption, parent: nil)
+        }
+        let picture = Synthesis.Picture(
+            subject: .scene, width: 80, height: 80, svg: "", caption: "", questions: [],
+            regions: [
+                region(.glyph, Box(12, 72, 18, 79), "4"), region(.glyph, Box(21, 72, 27, 79), "7"),
+                region(.plate, Box(9, 70, 24, 80), "red sign"),
+                region(.bar, Box(47, 26, 53, 60), "blue bar"),
+                region(.shape, Box(66, 1, 74, 9), "pink ring"),
+            ])
+        let cells = cells(picture)
+        func named(_ caption: String) -> [Int] {
+            cells.indices.filter { cells[$0].contains(caption) }
+        }
+        #expect(named("red sign") == [57])
+        #expect(cells[57] == "bottom left red sign 4" && cells[58] == "bottom left 7")
+        // Narrow and across two columns: the middle one, as far up as it reaches by half.
+        #expect(named("blue bar") == [29, 37, 45])
+        #expect(named("pink ring") == [7])
+    }
+
+    @Test func aTextRecordBeginsWithTheCells() throws {
+        let synthesis = try Synthesis()
+        for index in 0..<50 {
+            let record = synthesis.textRecord(index)
+            let lines = record.turns[0].value.components(separatedBy: "\n")
+            #expect(
+                lines.count == 2 && lines[1].hasSuffix(lines[1].contains("ount the") ? "." : "?"))
+            #expect(lines[0].count { $0 == "|" } == 63)
+            #expect(record.images.isEmpty && Synthesis.kinds(of: record) != nil)
+            #expect(Synthesis.regions(of: record) == nil)
         }
     }
 
     @Test(arguments: [
         ("train_count", "-1"), ("minimum_side", "50"), ("quality", "0"), ("maximum_side", "600"),
-        ("minimum_questions", "9"), ("code_length", "2"), ("scenes", "-1"),
+        ("minimum_questions", "9"), ("code_length", "1"), ("scenes", "-1"),
         ("forms", "[\"count.stars\"]"),
     ])
     func aWrongConfigurationIsNamed(key: String, value: String) throws {
@@ -161,9 +233,10 @@ struct SynthesisDataSetTests {
 
     @Test func onlyTheWantedFormsAreAsked() throws {
         var configuration = Synthesis.Configuration()
+        configuration.binding = true
+        let all = try Synthesis(configuration)
         configuration.forms = ["count.all", "text", "chart.highest", "chart.top", "field.number"]
         let synthesis = try Synthesis(configuration)
-        let all = try Synthesis()
         for index in 0..<200 {
             let asked = synthesis.picture(.train, index).questions.map(\.form)
             #expect(!asked.isEmpty)
@@ -178,9 +251,11 @@ struct SynthesisDataSetTests {
 
     @Test func aConfigurationFileMayLeaveKeysOut() throws {
         let configuration = try JSONDecoder().decode(
-            Synthesis.Configuration.self, from: Data("{\"seed\": 5}".utf8))
+            Synthesis.Configuration.self, from: Data("{\"seed\": 5, \"binding\": true}".utf8))
         var expected = Synthesis.Configuration()
-        expected.seed = 5
+        (expected.seed, expected.binding) = (5, true)
         #expect(configuration == expected)
+        let encoded = try JSONEncoder().encode(expected)
+        #expect(try JSONDecoder().decode(Synthesis.Configuration.self, from: encoded) == expected)
     }
 }

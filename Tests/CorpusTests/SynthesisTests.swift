@@ -6,11 +6,13 @@ import Testing
 
 /// The truth, balance and separation of synthetic pictures, without rendering most of them.
 struct SynthesisTests {
-    private func pictures(_ split: Synthesis.Split, _ count: Int, seed: UInt64 = 7) throws
-        -> [Synthesis.Picture]
-    {
+    private func pictures(
+        _ split: Synthesis.Split, _ count: Int, seed: UInt64 = 7, binding: Bool = false
+    ) throws -> [Synthesis.Picture] {
         var configuration = Synthesis.Configuration()
         configuration.seed = seed
+        configuration.binding = binding
+        if binding { configuration.codeLength = 4 }
         let synthesis = try Synthesis(configuration)
         return (0..<count).map { synthesis.picture(split, $0) }
     }
@@ -43,15 +45,23 @@ struct SynthesisTests {
         #expect((0..<50).allSatisfy { synthesis.picture(.train, $0).subject == .page })
     }
 
-    @Test func splitsShareNoPictureAndNoString() throws {
-        let train = try pictures(.train, 1500)
-        let heldOut = try pictures(.heldOut, 400)
+    @Test(arguments: [false, true])
+    func splitsShareNoPictureAndNoString(binding: Bool) throws {
+        let train = try pictures(.train, 1500, binding: binding)
+        let heldOut = try pictures(.heldOut, 400, binding: binding)
         func codes(_ pictures: [Synthesis.Picture]) -> Set<String> {
             Set(pictures.flatMap { $0.regions.filter { $0.kind == .text }.map(\.caption) })
-                .filter { $0 != "10" }  // an axis numeral
         }
-        #expect(codes(train).count > 1000)
-        #expect(codes(heldOut).count > 200)
+        if binding {
+            #expect(codes(train).count > 1000)
+            #expect(codes(heldOut).count > 200)
+        } else {
+            // All codes of two digits are shown, each in its split, and every digit in training.
+            #expect((75...85).contains(codes(train).count))
+            #expect(codes(train).count + codes(heldOut).count == 100)
+            #expect(Set(codes(train).compactMap(\.first)).count == 10)
+            #expect(Set(codes(train).compactMap(\.last)).count == 10)
+        }
         #expect(codes(train).isDisjoint(with: codes(heldOut)))
         #expect(Set(train.map(\.svg)).isDisjoint(with: heldOut.map(\.svg)))
         func words(_ pictures: [Synthesis.Picture]) -> Set<String> {
@@ -68,14 +78,16 @@ struct SynthesisTests {
         #expect(words(train).isDisjoint(with: words(heldOut)))
     }
 
-    @Test func answersAreBalancedWithinEachForm() throws {
+    @Test(arguments: [false, true])
+    func answersAreBalancedWithinEachForm(binding: Bool) throws {
         var answers: [String: [String: Int]] = [:]
-        for picture in try pictures(.train, 5000) {
+        for picture in try pictures(.train, 5000, binding: binding) {
             for question in picture.questions {
                 answers[question.form, default: [:]][question.answer, default: 0] += 1
             }
         }
-        #expect(Set(answers.keys) == Set(Synthesis.forms))
+        let forms = binding ? Synthesis.boundForms : Synthesis.unboundForms
+        #expect(answers.keys.sorted() == forms)
         for (form, counts) in answers {
             let total = counts.values.reduce(0, +)
             let most = Double(counts.values.max() ?? 0) / Double(total)
@@ -89,8 +101,9 @@ struct SynthesisTests {
         }
     }
 
-    @Test func answersAgreeWithTheRegions() throws {
-        for picture in try pictures(.train, 600) {
+    @Test(arguments: [false, true])
+    func answersAgreeWithTheRegions(binding: Bool) throws {
+        for picture in try pictures(.train, 600, binding: binding) {
             func count(_ kind: Synthesis.Region.Kind) -> String {
                 "\(picture.regions.count { $0.kind == kind })"
             }
@@ -100,7 +113,69 @@ struct SynthesisTests {
             for question in picture.questions {
                 let name = String(
                     question.question.dropFirst("Where is the ".count).dropLast(1))
+                func only(_ kind: Synthesis.Region.Kind) throws -> Synthesis.Region {
+                    let found = picture.regions.filter { $0.kind == kind }
+                    return try #require(found.count == 1 ? found[0] : nil, "\(question)")
+                }
+                func place(_ box: Synthesis.Box) -> String {
+                    let column = Int(box.midX / Double(picture.width) * 3)
+                    let row = Int(box.midY / Double(picture.height) * 3)
+                    return SynthesisPlace.names[row * 3 + column]
+                }
+                func extreme(_ sign: Double) -> Synthesis.Region? {
+                    picture.regions.filter { $0.kind == .bar }
+                        .max { sign * $0.box.height < sign * $1.box.height }
+                }
                 switch question.form {
+                case "color.only":
+                    #expect(try only(.shape).caption.hasPrefix(question.answer + " "))
+                case "shape.only":
+                    #expect(try only(.shape).caption.hasSuffix(" " + question.answer))
+                case "position.only": #expect(try place(only(.shape).box) == question.answer)
+                case "color.only-sign":
+                    #expect(try only(.plate).caption == question.answer + " sign")
+                case "position.only-sign": #expect(try place(only(.plate).box) == question.answer)
+                case "color.header" where !binding:
+                    #expect(try only(.header).caption == question.answer + " header")
+                case "text.only": #expect(try only(.text).caption == question.answer)
+                case "field.number" where !binding:
+                    #expect(try only(.text).caption == question.answer)
+                case "chart.highest":
+                    #expect(extreme(1)?.caption == question.answer + " bar")
+                case "chart.lowest":
+                    #expect(extreme(-1)?.caption == question.answer + " bar")
+                case "chart.peak":
+                    let value = picture.regions.filter { $0.kind == .glyph }
+                        .min { $0.box.y0 < $1.box.y0 }
+                    #expect(value?.caption == question.answer)
+                case "chart.last" where !binding:
+                    #expect(try only(.glyph).caption == question.answer)
+                case "chart.slope":
+                    let points = picture.regions.filter { $0.kind == .point }.map(\.box.midY)
+                    let isRising = points[0] > points[points.count - 1]
+                    #expect(question.answer == (isRising ? "rising" : "falling"))
+                    #expect(points == points.sorted { isRising ? $0 > $1 : $0 < $1 })
+                case "color.line":
+                    #expect(
+                        picture.regions.filter { $0.kind == .point }
+                            .allSatisfy { $0.caption == question.answer + " point" })
+                case "color.dots":
+                    #expect(
+                        picture.regions.filter { $0.kind == .dot }
+                            .allSatisfy { $0.caption == question.answer + " dot" })
+                case "relation.shape", "relation.color":
+                    let shapes = picture.regions.filter { $0.kind == .shape }
+                    let (a, b) = (shapes[0].box, shapes[1].box)
+                    let isLevel = abs(a.midX - b.midX) > 2 * abs(a.midY - b.midY)
+                    #expect(isLevel || abs(a.midY - b.midY) > 2 * abs(a.midX - b.midX))
+                    let ordered = shapes.sorted {
+                        isLevel ? $0.box.midX < $1.box.midX : $0.box.midY < $1.box.midY
+                    }
+                    let side = isLevel ? ["left?", "right?"] : ["top?", "bottom?"]
+                    let end = try #require(side.firstIndex(where: question.question.hasSuffix))
+                    let words = ordered[end].caption.split(separator: " ").map(String.init)
+                    #expect(question.answer == words[question.form == "relation.shape" ? 1 : 0])
+                    #expect(shapes.count == 2)
                 case "count.all": #expect(question.answer == count(.shape))
                 case "count.signs": #expect(question.answer == count(.plate))
                 case "count.bars": #expect(question.answer == count(.bar))
@@ -109,9 +184,7 @@ struct SynthesisTests {
                 case "page.paragraphs": #expect(question.answer == count(.paragraph))
                 case "position.shape", "position.sign":
                     let found = try #require(box(name), "\(name)")
-                    let column = Int(found.midX / Double(picture.width) * 3)
-                    let row = Int(found.midY / Double(picture.height) * 3)
-                    #expect(SynthesisPlace.names[row * 3 + column] == question.answer)
+                    #expect(place(found) == question.answer)
                 case "relation.side":
                     let ends = name.components(separatedBy: " relative to the ")
                     let (a, b) = (try #require(box(ends[0])), try #require(box(ends[1])))
@@ -130,10 +203,11 @@ struct SynthesisTests {
         }
     }
 
-    @Test func fineTextNeedsTheTiles() throws {
-        for picture in try pictures(.train, 400) {
+    @Test(arguments: [false, true])
+    func fineTextNeedsTheTiles(binding: Bool) throws {
+        for picture in try pictures(.train, 400, binding: binding) {
             let long = Double(max(picture.width, picture.height))
-            for text in picture.regions where text.kind == .text && text.caption.count >= 3 {
+            for text in picture.regions where text.kind == .text {
                 #expect((0.03...0.061).contains(text.box.height / long))
                 let glyphs = picture.regions.filter {
                     $0.kind == .glyph && $0.parent.map { picture.regions[$0] } == text
@@ -147,8 +221,9 @@ struct SynthesisTests {
         }
     }
 
-    @Test func thingsLieApartAndWithin() throws {
-        for picture in try pictures(.train, 400) {
+    @Test(arguments: [false, true])
+    func thingsLieApartAndWithin(binding: Bool) throws {
+        for picture in try pictures(.train, 800, binding: binding) {
             let frame = Synthesis.Box(0, 0, Double(picture.width), Double(picture.height))
             #expect(picture.regions.allSatisfy { $0.box.share(in: frame) > 0.999 })
             #expect((700...2000).contains(picture.width) && (700...2000).contains(picture.height))
@@ -159,12 +234,46 @@ struct SynthesisTests {
         }
     }
 
-    @Test func noQuestionIsAskedTwiceInAPicture() throws {
-        for picture in try pictures(.train, 400) {
-            #expect((2...8).contains(picture.questions.count), "\(picture.subject)")
+    @Test(arguments: [false, true])
+    func noQuestionIsAskedTwiceInAPicture(binding: Bool) throws {
+        for picture in try pictures(.train, 400, binding: binding) {
+            let range = binding ? 2...8 : 1...6
+            #expect(range.contains(picture.questions.count), "\(picture.subject)")
             let asked = picture.questions.map(\.question)
             #expect(Set(asked).count == asked.count)
         }
+    }
+
+    @Test func scenesAreComposedForTheirQuestions() throws {
+        let scenes = try pictures(.train, 2000).filter { $0.subject == .scene }
+        var shares = [0.0, 0, 0]  // one shape, a pair, a crowd
+        for scene in scenes {
+            let shapes = scene.regions.filter { $0.kind == .shape }
+            let forms = Set(scene.questions.map(\.form))
+            let dots: Set = ["small-count.dots", "color.dots"]
+            let hasDots = scene.regions.contains { $0.kind == .dot }
+            if forms.contains("shape.only") {
+                shares[0] += 1
+                let diameter = shapes[0].box.width / Double(max(scene.width, scene.height))
+                #expect((0.119...0.351).contains(diameter))
+                #expect(forms.subtracting(dots) == ["shape.only", "color.only", "position.only"])
+            } else if forms.contains("relation.shape") {
+                shares[1] += 1
+                #expect(forms == ["relation.shape", "relation.color"] && !hasDots)
+                #expect(scene.questions.count == 4)
+            } else {
+                shares[2] += 1
+                #expect(forms.subtracting(dots) == ["count.all"] && (2...7).contains(shapes.count))
+            }
+            #expect(forms.isSuperset(of: dots) == hasDots)
+        }
+        let total = shares.reduce(0, +)
+        for (share, expected) in zip(shares, [0.45, 0.25, 0.3]) {
+            #expect(abs(share / total - expected) < 0.06)
+        }
+        let signs = try pictures(.train, 2000).filter { $0.subject == .signs }
+        let single = signs.count { picture in picture.regions.count { $0.kind == .plate } == 1 }
+        #expect(abs(Double(single) / Double(signs.count) - 0.75) < 0.06)
     }
 
     @Test func drawnColorsAreTheNamedOnes() throws {
@@ -195,7 +304,7 @@ struct SynthesisTests {
     }
 
     @Test func glyphsAreInkOnTheirPlate() throws {
-        let pictures = try pictures(.heldOut, 30)
+        let pictures = try pictures(.heldOut, 30, binding: true)
         let signs = try #require(pictures.first { $0.subject == .signs })
         let pixels = try renderSVG(signs.svg)
         for glyph in signs.regions where glyph.kind == .glyph {

@@ -39,8 +39,8 @@ extension Synthesis {
         }
     }
 
-    /// The forms of question that can be answered without picking one of several alike things: those
-    /// asked without ``Configuration/binding``.
+    /// The forms of question that can be answered without picking one of several alike things:
+    /// those asked without ``Configuration/binding``.
     public static let unboundForms = [
         "chart.highest", "chart.kind", "chart.last", "chart.lowest", "chart.peak", "chart.slope",
         "color.dots", "color.header", "color.line", "color.only", "color.only-sign", "count.all",

@@ -94,7 +94,7 @@ enum SynthesisScene {
         return dots
     }
 
-    /// One to six dots anywhere off the shapes, each in a cell of its own of an eight by eight grid.
+    /// One to six dots anywhere off the shapes, each in its own cell of an eight by eight grid.
     static func scatterDots(
         on canvas: inout SynthesisCanvas, off items: [Item], _ random: inout SynthesisRandom
     ) -> Dots {
