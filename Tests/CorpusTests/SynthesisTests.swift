@@ -12,7 +12,7 @@ struct SynthesisTests {
         var configuration = Synthesis.Configuration()
         configuration.seed = seed
         configuration.binding = binding
-        if binding { configuration.codeLength = 4 }
+        configuration.codeLength = binding ? 4 : 2
         let synthesis = try Synthesis(configuration)
         return (0..<count).map { synthesis.picture(split, $0) }
     }

@@ -33,7 +33,7 @@ final class CaptionedLatents: Trainable {
         let (side, width) = (pictures.pictures[0].tiled.geometry.tile.width, vectors.shape[1])
         guard configuration.contextWidth == width, configuration.pooledWidth == width else {
             throw FoundationError.plan(
-                "denoiser.contextWidth and pooledWidth must be contrast.width, \(width)")
+                "denoiser.contextWidth and pooledWidth must be language.width, \(width)")
         }
         store = ParameterStore(seed: seed)
         denoiser = try MMDiT(configuration, in: store.scope["denoiser"])

@@ -29,7 +29,8 @@ public struct FoundationRun {
         try makeLanguage(report)
         if !isDone("vision") || !isDone("denoiser") {
             let pictures = try readPictures()
-            let vectors = try makeVision(pictures, report)
+            let vectors = try wordVectors(pictures.words)
+            try makeVision(pictures, vectors, report)
             try makeDenoiser(pictures, vectors, report)
         }
     }
@@ -95,8 +96,27 @@ public struct FoundationRun {
         ) { display.update($0) }
     }
 
-    /// The tower, and the words' vectors of its contrastive loss.
-    private func makeVision(_ pictures: RegionPictures, _ report: (String) -> Void) throws -> Tensor {
+    /// The decoder's embeddings of some words as unit vectors, `[W, d]`; a word of several tokens is their sum.
+    private func wordVectors(_ words: [String]) throws -> Tensor {
+        let store = ParameterStore(seed: plan.seed)
+        let language = try CheckpointFolder(out + "/language").languageModel(into: store)
+        let tokenizer = try Tokenizer(folder: out + "/language")
+        let rows = words.map { word in
+            let ids = tokenizer.encode(" " + word, addingSpecial: false).filter { id in
+                tokenizer.decode([id]).contains { !$0.isWhitespace }
+            }
+            return language.embed(Tensor(ids, shape: [ids.count])).sum(axis: 0)
+        }
+        return withoutGradients {
+            let table = Tensor.stacked(rows, axis: 0)
+            return table / table.square().sum(axis: -1, keepingAxis: true).sqrt()
+        }
+    }
+
+    private func makeVision(
+        _ pictures: RegionPictures, _ vectors: Tensor, _ report: (String) -> Void
+    ) throws {
+        guard !isDone("vision") else { return }
         let side = plan.picture.tileWidth
         guard side % plan.vision.patch == 0, plan.picture.tileHeight == side else {
             throw FoundationError.plan(
@@ -117,14 +137,13 @@ public struct FoundationRun {
         ) {
             try TowerContrast(
                 .clip(configuration), features: FeatureSelection(layer: -1), normalization: .clip,
-                words: pictures.words, width: plan.vision.sharedWidth, seed: plan.seed)
+                words: vectors, seed: plan.seed)
         }
         let accuracy = model.accuracy(views(plan.seed &+ 1).next(128))
         try publish(model, "vision")
         report(
             "vision: \(count(model.store, "vision")) parameters, names "
                 + String(format: "%.0f%%", accuracy * 100) + " of the patches it learned on")
-        return model.wordVectors()
     }
 
     // MARK: Denoiser
@@ -132,6 +151,7 @@ public struct FoundationRun {
     private func makeDenoiser(
         _ pictures: RegionPictures, _ vectors: Tensor, _ report: (String) -> Void
     ) throws {
+        guard !isDone("denoiser") else { return }
         let store = ParameterStore(seed: plan.seed)
         let codec = try CheckpointFolder(plan.latents.path).latentCodec(into: store, at: "latents")
         let size = plan.denoiser.pictureSize

@@ -50,8 +50,6 @@ public struct FoundationPlan: Codable, Equatable, Sendable {
         public var layers: Int
         public var heads: Int
         public var patch: Int
-        /// Width of the space that patches and words share.
-        public var sharedWidth: Int
         /// Share of whole snapshots among the views; the others are windows of one tile.
         public var snapshots: Double
         public var training: TrainingPlan
@@ -67,7 +65,7 @@ public struct FoundationPlan: Codable, Equatable, Sendable {
         public var training: TrainingPlan
     }
 
-    /// An SD3-style denoiser; its prompt is as wide as `vision.sharedWidth`.
+    /// An SD3-style denoiser; its prompt is as wide as the decoder.
     public struct DenoiserPlan: Codable, Equatable, Sendable {
         public var headWidth: Int
         public var heads: Int

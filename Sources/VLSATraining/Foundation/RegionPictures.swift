@@ -24,6 +24,24 @@ struct RegionPicture: Sendable {
     let regions: [CaptionedRegion]
     /// The caption of the whole, as word indices.
     let caption: [Int]
+    /// Indices of ``SnapshotPlace/words``, by word.
+    let placeWords: [String: Int]
+}
+
+/// What a patch of the snapshot is called by where it lies: nine places over the picture.
+enum SnapshotPlace {
+    static let words = ["top", "bottom", "left", "right", "center"]
+
+    /// The words for patch `index` of `perSide` x `perSide`; a border takes three eighths.
+    static func words(of index: Int, perSide: Int) -> [String] {
+        func third(_ place: Int) -> Int {
+            let eighth = place * 8 / perSide
+            return eighth < 3 ? 0 : eighth > 4 ? 2 : 1
+        }
+        let (row, column) = (third(index / perSide), third(index % perSide))
+        let words = [["top", nil, "bottom"][row], ["left", nil, "right"][column]].compactMap { $0 }
+        return words.isEmpty ? ["center"] : words
+    }
 }
 
 /// Pictures with region captions: what the foundation's tower and denoiser learn from.
@@ -59,7 +77,7 @@ struct RegionPictures: Sendable {
         let words =
             [RegionPictures.background]
             + Set(sources.flatMap { $0.caption + $0.regions.flatMap(\.words) })
-            .subtracting([RegionPictures.background]).sorted()
+            .union(SnapshotPlace.words).subtracting([RegionPictures.background]).sorted()
         let index = Dictionary(uniqueKeysWithValues: words.enumerated().map { ($1, $0) })
         self.words = words
 
@@ -153,7 +171,8 @@ struct RegionPictures: Sendable {
         return RegionPicture(
             id: source.id, tiled: tiled, whole: tiled.paddedPicture(),
             regions: regions.sorted { $0.box.area > $1.box.area },
-            caption: source.caption.compactMap { index[$0] })
+            caption: source.caption.compactMap { index[$0] },
+            placeWords: index.filter { SnapshotPlace.words.contains($0.key) })
     }
 }
 
@@ -178,14 +197,19 @@ extension RegionPicture {
                 patch: Double(patch), showsFine: true))
     }
 
-    /// The snapshot, where fine regions are too small to be named.
+    /// The snapshot, where fine regions are too small to be named, and every patch has words for its place.
     func snapshotCaptions(side: Int, patch: Int) -> PatchCaptions {
-        PatchCaptions(
+        let perSide = side / patch
+        let named = words(
+            x: 0, y: 0, scaleX: Double(side) / Double(whole.width),
+            scaleY: Double(side) / Double(whole.height), perSide: perSide, patch: Double(patch),
+            showsFine: false)
+        return PatchCaptions(
             recordID: id, pixels: tiled.snapshot,
-            words: words(
-                x: 0, y: 0, scaleX: Double(side) / Double(whole.width),
-                scaleY: Double(side) / Double(whole.height), perSide: side / patch,
-                patch: Double(patch), showsFine: false))
+            words: named.enumerated().map { index, words in
+                words
+                    + SnapshotPlace.words(of: index, perSide: perSide).compactMap { placeWords[$0] }
+            })
     }
 
     /// A region names the patches whose centres it covers, or, when it is too small for any, the one it lies in.

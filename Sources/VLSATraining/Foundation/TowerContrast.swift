@@ -9,7 +9,8 @@ import VLSA
 ///
 /// As in SigLIP (arXiv:2303.15343) every pair of picture and text is a question of its own, yes or no; here the
 /// pictures are patches and the texts the words of captions: `log σ(± (t <f(patch), g(word)> + b))`, plus where the
-/// patch's caption holds the word. Local pairs teach in minutes what whole-picture pairs need millions for.
+/// patch's caption holds the word. Local pairs teach in minutes what whole-picture pairs need millions for. The words'
+/// vectors are the decoder's own embeddings and stay as they are: what the tower learns to say, the decoder has heard.
 final class TowerContrast: Trainable {
     typealias Example = PatchCaptions
 
@@ -17,11 +18,9 @@ final class TowerContrast: Trainable {
     let tower: any VisionTower
     private let layer: FeatureSelection
     private let normalization: PixelNormalization
-    private let words: [String]
     private let norm: LayerNorm
     private let pictureHead: Linear
-    private let wordTable: Tensor  // [W, E]
-    private let wordHead: Linear
+    private let words: Tensor  // [W, E], unit vectors
     private let logScale: Tensor
     private let bias: Tensor
     /// Patches of the background are many; this many of them are kept for each named one.
@@ -29,19 +28,16 @@ final class TowerContrast: Trainable {
 
     init(
         _ configuration: VisionConfiguration, features: FeatureSelection,
-        normalization: PixelNormalization, words: [String], width: Int, seed: UInt64
+        normalization: PixelNormalization, words: Tensor, seed: UInt64
     ) throws {
         store = ParameterStore(seed: seed)
         self.words = words
-        self.layer = features
+        layer = features
         self.normalization = normalization
         tower = try makeVisionTower(configuration, in: store.scope["vision"])
         let scope = store.scope["contrast"]
         norm = try LayerNorm(configuration.width, epsilon: 1e-5, in: scope["norm"])
-        pictureHead = try Linear(configuration.width, width, in: scope["picture"])
-        wordTable = try scope.parameter(
-            "words", shape: [words.count, width], initial: .normal(deviation: 1))
-        wordHead = try Linear(width, width, in: scope["word"])
+        pictureHead = try Linear(configuration.width, words.shape[1], in: scope["picture"])
         logScale = try scope.parameter("log_scale", shape: [1], initial: .constant(log(10)))
         bias = try scope.parameter("bias", shape: [1], initial: .constant(-8))
     }
@@ -57,7 +53,7 @@ final class TowerContrast: Trainable {
         var place = 0
         for example in examples {
             for words in example.words {
-                if words == [0] { background.append(place) } else { named.append(place) }
+                if words.first == 0 { background.append(place) } else { named.append(place) }
                 place += 1
             }
         }
@@ -76,15 +72,15 @@ final class TowerContrast: Trainable {
         let rows = features.flattened(from: 0, to: 1)
             .selecting(Tensor(indices, shape: [indices.count], device: store.device), axis: 0)
         let patches = unit(pictureHead(norm(rows)))  // [M, E]
-        let named = unit(wordHead(wordTable))  // [W, E]
-        let scores = patches.matmul(named.transposed(0, 1)) * logScale.exp() + bias  // [M, W]
+        let scores = patches.matmul(words.transposed(0, 1)) * logScale.exp() + bias  // [M, W]
 
         let all = examples.flatMap(\.words)
-        var signs = [Float](repeating: -1, count: indices.count * words.count)
+        let wordCount = words.shape[0]
+        var signs = [Float](repeating: -1, count: indices.count * wordCount)
         for (row, index) in indices.enumerated() {
-            for word in all[index] { signs[row * words.count + word] = 1 }
+            for word in all[index] { signs[row * wordCount + word] = 1 }
         }
-        let sign = Tensor(signs, shape: [indices.count, words.count], device: store.device)
+        let sign = Tensor(signs, shape: [indices.count, wordCount], device: store.device)
         let loss = -(scores * sign).logSigmoid().sum()
         return [LossTerm(name: "contrast", sum: loss, count: indices.count)]
     }
@@ -101,21 +97,15 @@ final class TowerContrast: Trainable {
                 examples.flatMap(\.pixels), shape: [examples.count, 3, side, side],
                 device: store.device)
             let features = tower.features(normalization(pixels), layer).flattened(from: 0, to: 1)
-            let scores = unit(pictureHead(norm(features)))
-                .matmul(unit(wordHead(wordTable)).transposed(0, 1))
+            let scores = unit(pictureHead(norm(features))).matmul(words.transposed(0, 1))
             let best = scores.argmax(axis: -1).ints()
             var (right, total) = (0, 0)
-            for (words, word) in zip(examples.flatMap(\.words), best) where words != [0] {
+            for (words, word) in zip(examples.flatMap(\.words), best) where words.first != 0 {
                 total += 1
                 if words.contains(word) { right += 1 }
             }
             return total == 0 ? 0 : Double(right) / Double(total)
         }
-    }
-
-    /// The words' unit vectors, `[W, E]`: the prompts that the denoiser's foundation starts from.
-    func wordVectors() -> Tensor {
-        withoutGradients { unit(wordHead(wordTable)).detached() }
     }
 
     func save(to folder: String) throws {
