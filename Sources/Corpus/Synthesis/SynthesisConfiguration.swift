@@ -29,7 +29,7 @@ extension Synthesis {
         /// asks all; a picture that offers none of them is asked what it offers.
         public var forms: [String] = []
         /// Digits of the codes on signs and of the pages' numbers.
-        public var codeLength = 3
+        public var codeLength = 2
         /// Whether questions pick one of several alike things by what is said of it, as in `what
         /// number is on the red sign` with three signs. Pictures are composed for the questions:
         /// without binding each thing that is asked for is the only one of its sort. Small models

@@ -79,7 +79,8 @@ enum SynthesisPage {
             title, x: left, baseline: band.midY + cap / 2, cap: cap, bold: true,
             ink: painted.contrast)
         canvas.note(.word, box, title.lowercased(), in: header)
-        let code = strings.code(&random, digits: configuration.codeLength)
+        let code = strings.code(
+                &random, digits: configuration.codeLength, ascending: !configuration.binding)
         let small = long * 0.036
         let baseline = band.y1 + long * 0.04 + small
         let width = SynthesisCanvas.spelledWidth(code, cap: small)

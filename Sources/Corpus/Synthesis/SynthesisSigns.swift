@@ -57,7 +57,8 @@ enum SynthesisSigns {
             let y = cellHeight * (Double(place / 3) + 0.5 + random.number(-0.18...0.18))
             let box = Synthesis.Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
             if signs.contains(where: { $0.box.grown(by: margin * 1.5).overlaps(box) }) { continue }
-            let code = strings.code(&random, digits: configuration.codeLength)
+            let code = strings.code(
+                &random, digits: configuration.codeLength, ascending: !configuration.binding)
             if signs.contains(where: { $0.code == code }) { continue }
             signs.append(
                 Sign(color: colors[signs.count], code: code, box: box, place: place, cap: cap))

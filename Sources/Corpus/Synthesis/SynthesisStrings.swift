@@ -19,10 +19,14 @@ struct SynthesisStrings {
         return (hash ^ (hash >> 32)) % 100 < 20 ? .heldOut : .train
     }
 
-    /// A code of so many digits.
-    func code(_ random: inout SynthesisRandom, digits: Int) -> String {
+    /// A code of so many digits; of ascending ones, it is known when its digits are, whatever their places.
+    func code(_ random: inout SynthesisRandom, digits: Int, ascending: Bool) -> String {
         while true {
-            let code = (0..<digits).map { _ in String(random.integer(0...9)) }.joined()
+            let drawn =
+                ascending
+                ? random.shuffled(Array(0...9)).prefix(digits).sorted()
+                : (0..<digits).map { _ in random.integer(0...9) }
+            let code = drawn.map(String.init).joined()
             if Self.split(of: code) == split { return code }
         }
     }

@@ -56,23 +56,17 @@ struct ToldPicture: TrainingExample {
 /// Trains a decoder from nothing on text: pictures told in words, and conversations about them.
 ///
 /// A cell of the telling takes one position, where a visual token will stand later: the sum of its words' embeddings.
-/// The second, third, ... digit of a cell is rolled by as many columns, so that 47 and 74 differ.
 final class DecoderText: Trainable {
     typealias Example = ToldPicture
 
     let store: ParameterStore
     let language: LanguageModel
     private let tokenizerFolder: String
-    private let digits: Set<Int>
 
-    init(
-        _ configuration: LanguageConfiguration, tokenizer: Tokenizer, tokenizerFolder: String,
-        seed: UInt64
-    ) throws {
+    init(_ configuration: LanguageConfiguration, tokenizerFolder: String, seed: UInt64) throws {
         store = ParameterStore(seed: seed)
         language = try LanguageModel(configuration, in: store.scope["language"])
         self.tokenizerFolder = tokenizerFolder
-        digits = Set((0...9).compactMap { tokenizer.id(of: "\($0)") })
         widen(configuration, seed: seed)
     }
 
@@ -119,33 +113,17 @@ final class DecoderText: Trainable {
     /// The cells of some pictures as visual tokens, `[pictures, cells, d]`.
     private func told(_ examples: [ToldPicture]) -> Tensor {
         let cellCount = examples[0].cells.count
-        // Words by how far they are rolled: 0 but for a cell's second and later digits.
-        var ids: [[Int]] = []
-        var places: [[Int]] = []
+        var ids: [Int] = []
+        var places: [Int] = []
         for (picture, example) in examples.enumerated() {
             for (cell, words) in example.cells.enumerated() {
-                var seen = 0
-                for word in words {
-                    let roll = digits.contains(word) ? seen : 0
-                    if digits.contains(word) { seen += 1 }
-                    while ids.count <= roll {
-                        ids.append([])
-                        places.append([])
-                    }
-                    ids[roll].append(word)
-                    places[roll].append(picture * cellCount + cell)
-                }
+                ids += words
+                places += Array(repeating: picture * cellCount + cell, count: words.count)
             }
         }
-        var sum = Tensor.zeros([examples.count * cellCount, language.width], device: store.device)
-        for roll in ids.indices where !ids[roll].isEmpty {
-            let words = language.embed(
-                Tensor(ids[roll], shape: [ids[roll].count], device: store.device)
-            ).rolled(roll, axis: 1)
-            sum = sum.indexAdding(
-                Tensor(places[roll], shape: [places[roll].count], device: store.device), axis: 0,
-                words)
-        }
+        let words = language.embed(Tensor(ids, shape: [ids.count], device: store.device))
+        let sum = Tensor.zeros([examples.count * cellCount, language.width], device: store.device)
+            .indexAdding(Tensor(places, shape: [places.count], device: store.device), axis: 0, words)
         return sum.reshaped([examples.count, cellCount, language.width])
     }
 

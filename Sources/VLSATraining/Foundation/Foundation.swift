@@ -77,8 +77,7 @@ public struct FoundationRun {
             "language", plan.language.training, parts: ["language"],
             source: { _ in ArraySource(examples, seed: plan.seed) }
         ) {
-            try DecoderText(
-                configuration, tokenizer: tokenizer, tokenizerFolder: folder, seed: plan.seed)
+            try DecoderText(configuration, tokenizerFolder: folder, seed: plan.seed)
         }
         try publish(model, "language")
         report("language: \(count(model.store, "language")) parameters")
