@@ -22,14 +22,14 @@ step() {
 }
 
 step $data/train.json "pictures and questions with known truth" \
-    "$vlsa" synth --out $data --seed 7
+    "$vlsa" synth --out $data --seed 7 --train 1600 --heldout 200
 step $work/codecs/codebook/config.json "frozen targets: latents and codebook" \
-    "$vlsa" codec fit --images $data/images --out $work/codecs
+    "$vlsa" codec fit --images $data/images --out $work/codecs --limit 400
 step $work/foundation/denoiser/config.json "foundation: tower, decoder and denoiser to start from" \
     "$vlsa" foundation Stages/tiny/0-foundation.yaml --out $work/foundation
 step $work/data/train.augmented.jsonl "cognition tasks into the instruction data" \
     "$vlsa" augment $data/train.json --images $data --codebook $work/codecs/codebook \
-    --out $work/data/train.augmented.jsonl --seed 7
+    --out $work/data/train.augmented.jsonl --seed 7 --set probability=0.25 --set numbersPerAnswer=12
 step $work/runs/1-perceive/model/config.json "stage 1: perceiver, projector, Epigone" \
     "$vlsa" train Stages/tiny/1-perceive.yaml --run $work/runs/1-perceive --resume
 step $work/runs/2-detail/model/config.json "stage 2: also denoiser and tower" \
@@ -50,21 +50,27 @@ step $work/runs/snapshot-3/model/config.json "snapshot-only model, stage 3" \
 
 model=$work/runs/3-instruct/model
 ask=(--records $data/heldout.json --images $data)
-step $work/full.json "held-out questions, full model" \
-    "$vlsa" evaluate --model $model "${ask[@]}" --out $work/full.json
-step $work/blind.json "held-out questions, full model on grey pictures" \
+step $work/stage1.json "held-out questions after stage 1" \
+    "$vlsa" evaluate --model $work/runs/1-perceive/model "${ask[@]}" --steps 10 --out $work/stage1.json
+step $work/stage2.json "held-out questions after stage 2" \
+    "$vlsa" evaluate --model $work/runs/2-detail/model "${ask[@]}" --steps 10 --out $work/stage2.json
+step $work/full.json "held-out questions after stage 3: the full model" \
+    "$vlsa" evaluate --model $model "${ask[@]}" --steps 10 --out $work/full.json
+step $work/blind.json "held-out questions, the full model on grey pictures" \
     "$vlsa" evaluate --model $model "${ask[@]}" --blind --out $work/blind.json
 step $work/snapshot.json "held-out questions, snapshot-only model" \
     "$vlsa" evaluate --model $work/runs/snapshot-3/model "${ask[@]}" --out $work/snapshot.json
 
 say "a question about a held-out picture"
-picture=$(python3 -c "import json; print(json.load(open('$data/heldout.json'))[0]['image'])")
-question=$(python3 -c "import json; print(json.load(open('$data/heldout.json'))[0]['conversations'][0]['value'].replace('<image>','').strip())")
+ask_one() { python3 -c "import json; r = json.load(open('$data/heldout.json'))[0]; print($1)"; }
+picture=$(ask_one "r['image']")
+question=$(ask_one "r['conversations'][0]['value'].replace('<image>', '').strip()")
 echo "   $picture: $question" >&2
 "$vlsa" infer --model $model --image "$data/$picture" --prompt "$question"
 
 say "report"
 "$vlsa" report --run $work/runs/1-perceive --run $work/runs/2-detail --run $work/runs/3-instruct \
-    --evaluation snapshot-only=$work/snapshot.json --evaluation full=$work/full.json \
-    --evaluation 'full, blind'=$work/blind.json --images $data --out demo/report.html
+    --evaluation 'stage 1'=$work/stage1.json --evaluation 'stage 2'=$work/stage2.json \
+    --evaluation 'stage 3, full'=$work/full.json --evaluation 'full, blind'=$work/blind.json \
+    --evaluation snapshot-only=$work/snapshot.json --images $data --out demo/report.html
 say "done: open demo/report.html"

@@ -4,3 +4,4 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 swift build --build-tests
 swift test --skip-build
+Scripts/walkthrough.sh "$(swift build --show-bin-path)/vlsa"

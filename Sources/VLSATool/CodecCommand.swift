@@ -24,11 +24,19 @@ struct CodecCommand: ParsableCommand {
         @Option(help: "Pixels along a latent cell's side.") var patch = 8
         @Option(help: "Codes in the codebook.") var codes = 256
         @Option(help: "Pixels along a code's side.") var codePatch = 16
+        @Option(help: "Most pictures to look at, spread over the folder.") var limit: Int?
         @Option(help: "Seed of the sampling.") var seed: UInt64 = 1
 
         func run() throws {
             try requireExisting(images, "--images")
-            let pictures = try FitPictures(folder: images)
+            var pictures = try FitPictures(folder: images)
+            if let limit, limit < pictures.count {
+                guard limit > 0 else { throw ValidationError("--limit must be above 0") }
+                let all = pictures
+                pictures = FitPictures(count: limit) { index in
+                    try all.picture(index * all.count / limit)
+                }
+            }
             note("codec: latents from \(pictures.count) pictures")
             let latents = try KLTLatents.fit(
                 pictures: pictures,

@@ -167,7 +167,7 @@ enum SynthesisPage {
         let cap = long * 0.036
         var parts: [String] = []
         for index in 0..<count {
-            let value = strings.code(&random, digits: 3)
+            let value = strings.code(&random, digits: 3, ascending: false)
             let row = Box(
                 body.x0, body.y0 + step * Double(index), body.x1,
                 body.y0 + step * Double(index + 1))
@@ -257,7 +257,7 @@ enum SynthesisPage {
         for index in 0..<count {
             let top = table.y0 + head + step * Double(index)
             let row = Box(table.x0, top, table.x1, top + step)
-            let value = strings.code(&random, digits: 3)
+            let value = strings.code(&random, digits: 3, ascending: false)
             let name = colors[index].name
             if !index.isMultiple(of: 2) { canvas.rectangle(row, .fill(shade.hex, opacity: 0.6)) }
             canvas.note(.row, row, "row")

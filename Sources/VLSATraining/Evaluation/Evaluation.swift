@@ -199,7 +199,7 @@ public struct Evaluation {
     private func rebuild(_ pictures: [TiledPicture], generator: Generator)
         -> (loss: Double, psnr: [Double])?
     {
-        guard let reconstruction = model.reconstruction else { return nil }
+        guard !options.isBlind, let reconstruction = model.reconstruction else { return nil }
         return withoutGradients {
             let seen = model.see(pictures)
             guard let pooled = seen.pooled else { return nil }

@@ -59,6 +59,19 @@ public struct RunReport {
         }
         rows.append(
             ["mean of kinds"] + evaluations.map { percent($0.report.meanAccuracy) } + [""])
+        func number(_ value: Double?, _ format: String) -> String {
+            value.map { String(format: format, $0) } ?? "–"
+        }
+        if evaluations.contains(where: { $0.report.reconstructionLoss != nil }) {
+            rows.append(
+                ["reconstruction loss"]
+                    + evaluations.map { number($0.report.reconstructionLoss, "%.3f") } + [""])
+        }
+        if evaluations.contains(where: { $0.report.reconstructionPSNR != nil }) {
+            rows.append(
+                ["reconstruction PSNR, dB"]
+                    + evaluations.map { number($0.report.reconstructionPSNR, "%.2f") } + [""])
+        }
         page.heading("Held-out accuracy by question kind")
         page.table(
             header: ["kind"] + evaluations.map(\.name) + ["questions"], rows: rows,
