@@ -24,7 +24,7 @@ struct VLSACommand: ParsableCommand {
         subcommands: [
             SynthCommand.self, CodecCommand.self, FoundationCommand.self, AugmentCommand.self,
             TrainCommand.self, InferCommand.self, EvaluateCommand.self, ReportCommand.self,
-            DoctorCommand.self,
+            BenchCommand.self, DoctorCommand.self,
         ])
 
     static func main() {

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Measures this package against the same work in Python (`peer.py`), the two sides taking turns, and prints the
+# median of the ratios. The machine may be shared: only ratios of one run mean anything.
+#   Benchmarks/run.sh [folder of pictures] [turns]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+vlsa=$(swift build -c release --product vlsa --show-bin-path)/vlsa
+pictures=${1:-.build/bench-pictures/images}
+turns=${2:-5}
+venv=.build/bench-venv
+if [ ! -e $venv/done ]; then
+    echo "bench: installing the Python side into $venv" >&2
+    python3 -m venv $venv
+    $venv/bin/python -m pip install -q -r Benchmarks/requirements.txt
+    touch $venv/done
+fi
+[ -e "$pictures" ] || "$vlsa" synth --out .build/bench-pictures --train 40 --heldout 1 >&2
+rate() { python3 -c 'import json, sys; print(json.loads(sys.stdin.readlines()[-1])["images_per_s"])'; }
+ours=(); theirs=()
+for _ in $(seq "$turns"); do
+    ours+=("$("$vlsa" bench images --dir "$pictures" --seconds 4 | rate)")
+    theirs+=("$($venv/bin/python Benchmarks/peer.py images --dir "$pictures" --seconds 4 | rate)")
+done
+python3 - "${ours[@]}" -- "${theirs[@]}" <<'PYTHON'
+import statistics, sys
+split = sys.argv.index("--")
+ours, theirs = [list(map(float, part)) for part in (sys.argv[1:split], sys.argv[split + 1:])]
+ratios = [a / b for a, b in zip(ours, theirs)]
+print(f"any-resolution preprocessing: {statistics.median(ours):.1f} against {statistics.median(theirs):.1f} images/s, "
+      f"ratio {statistics.median(ratios):.2f} (median of {len(ratios)} interleaved turns)")
+PYTHON
