@@ -94,13 +94,19 @@ public struct VLSAConfiguration: Codable, Equatable, Sendable {
 /// Folders of the parts that a first stage puts together.
 public struct PartFolders: Sendable, Equatable {
     public var vision: String
+    /// A projector to start from, its weights under the names `linear_1` and `linear_2`; nil for a new one.
+    public var projector: String?
     /// Holds the tokenizer too.
     public var language: String
     public var denoiser: String?
     public var latents: String?
 
-    public init(vision: String, language: String, denoiser: String? = nil, latents: String? = nil) {
+    public init(
+        vision: String, projector: String? = nil, language: String, denoiser: String? = nil,
+        latents: String? = nil
+    ) {
         self.vision = vision
+        self.projector = projector
         self.language = language
         self.denoiser = denoiser
         self.latents = latents

@@ -5,7 +5,8 @@ import Torch
 import TorchNN
 
 extension VLSAModel {
-    /// A model put together from the folders of its parts; perceiver, projector and Epigone start new.
+    /// A model put together from the folders of its parts; perceiver and Epigone start new, and so does the
+    /// projector unless a folder is named.
     ///
     /// - Parameters:
     ///   - seed: of the new parts' initial values.
@@ -15,6 +16,10 @@ extension VLSAModel {
         dtype: DType = .float32, device: Device = .cpu, seed: UInt64 = 0
     ) throws {
         let store = ParameterStore(dtype: dtype, device: device, seed: seed)
+        if let projector = folders.projector {
+            let file = try SafetensorsFile(path: projector + "/model.safetensors")
+            try store.load([file], prefix: "projector")
+        }
         try self.init(configuration, parts: folders, store: store)
         try store.checkComplete()
     }

@@ -8,7 +8,7 @@ import TorchNN
 import VLSA
 
 /// Trains small stand-ins for the public checkpoints that the three stages assume, and saves each as the folder that
-/// its family has: `vision` (CLIP), `language` (Llama, with tokenizer) and `denoiser` (SD3).
+/// its family has: `vision` (CLIP), `language` (Llama, with tokenizer), `projector` (LLaVA's) and `denoiser` (SD3).
 ///
 /// A part whose folder is complete is left alone, so a run that was stopped goes on with the part it was at.
 public struct FoundationRun {
@@ -27,10 +27,12 @@ public struct FoundationRun {
         try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true)
         try makeTokenizer(report)
         try makeLanguage(report)
-        if !isDone("vision") || !isDone("denoiser") {
+        if !["vision", "projector", "denoiser"].allSatisfy(isDone) {
             let pictures = try readPictures()
-            let vectors = try wordVectors(pictures.words)
+            let embeddings = try wordEmbeddings(pictures.words)
+            let vectors = embeddings / embeddings.square().sum(axis: -1, keepingAxis: true).sqrt()
             try makeVision(pictures, vectors, report)
+            try makeProjector(pictures, embeddings, report)
             try makeDenoiser(pictures, vectors, report)
         }
     }
@@ -95,21 +97,41 @@ public struct FoundationRun {
         ) { display.update($0) }
     }
 
-    /// The decoder's embeddings of some words as unit vectors, `[W, d]`; a word of several tokens is their sum.
-    private func wordVectors(_ words: [String]) throws -> Tensor {
+    /// The decoder's embeddings of some words, `[W, d]`; a word of several tokens is their sum.
+    private func wordEmbeddings(_ words: [String]) throws -> Tensor {
         let store = ParameterStore(seed: plan.seed)
         let language = try CheckpointFolder(out + "/language").languageModel(into: store)
         let tokenizer = try Tokenizer(folder: out + "/language")
-        let rows = words.map { word in
-            let ids = tokenizer.encode(" " + word, addingSpecial: false).filter { id in
-                tokenizer.decode([id]).contains { !$0.isWhitespace }
-            }
-            return language.embed(Tensor(ids, shape: [ids.count])).sum(axis: 0)
-        }
         return withoutGradients {
-            let table = Tensor.stacked(rows, axis: 0)
-            return table / table.square().sum(axis: -1, keepingAxis: true).sqrt()
+            Tensor.stacked(
+                words.map { word in
+                    let ids = tokenizer.encode(" " + word, addingSpecial: false).filter { id in
+                        tokenizer.decode([id]).contains { !$0.isWhitespace }
+                    }
+                    return language.embed(Tensor(ids, shape: [ids.count])).sum(axis: 0)
+                }, axis: 0)
         }
+    }
+
+    /// A projector that says in the decoder's embeddings what the tower sees.
+    private func makeProjector(
+        _ pictures: RegionPictures, _ embeddings: Tensor, _ report: (String) -> Void
+    ) throws {
+        guard !isDone("projector") else { return }
+        let model = try train(
+            "projector", plan.projector, parts: ["projector"],
+            source: { _ in
+                ViewSource(
+                    pictures, seed: plan.seed &+ 2, side: plan.picture.tileWidth,
+                    patch: plan.vision.patch, snapshotShare: 0.5)
+            }
+        ) {
+            try ProjectorNaming(
+                visionFolder: out + "/vision", embeddings: embeddings, normalization: .clip,
+                seed: plan.seed)
+        }
+        try publish(model, "projector")
+        report("projector: \(count(model.store, "projector")) parameters")
     }
 
     private func makeVision(

@@ -20,6 +20,8 @@ public struct FoundationPlan: Codable, Equatable, Sendable {
     public var chat: ChatConfiguration
     public var vision: VisionPlan
     public var language: LanguagePlan
+    /// How long the projector learns to name patches.
+    public var projector: TrainingPlan
     public var denoiser: DenoiserPlan
 
     /// Steps and optimizer of one part.

@@ -25,6 +25,8 @@ public enum ModelSource: Codable, Equatable, Sendable {
 public struct PartPaths: Codable, Equatable, Sendable {
     /// Vision tower.
     public var vision: PlanPath?
+    /// Projector to start from; nil for a new one.
+    public var projector: PlanPath?
     /// Language model with its tokenizer.
     public var language: PlanPath?
     /// Denoising transformer of the reconstruction.
@@ -35,10 +37,11 @@ public struct PartPaths: Codable, Equatable, Sendable {
     public var codebook: PlanPath?
 
     public init(
-        vision: PlanPath? = nil, language: PlanPath? = nil, denoiser: PlanPath? = nil,
-        latents: PlanPath? = nil, codebook: PlanPath? = nil
+        vision: PlanPath? = nil, projector: PlanPath? = nil, language: PlanPath? = nil,
+        denoiser: PlanPath? = nil, latents: PlanPath? = nil, codebook: PlanPath? = nil
     ) {
         self.vision = vision
+        self.projector = projector
         self.language = language
         self.denoiser = denoiser
         self.latents = latents
@@ -48,8 +51,8 @@ public struct PartPaths: Codable, Equatable, Sendable {
     /// The parts that have a folder, by key.
     var named: [(String, PlanPath)] {
         [
-            ("vision", vision), ("language", language), ("denoiser", denoiser),
-            ("latents", latents), ("codebook", codebook),
+            ("vision", vision), ("projector", projector), ("language", language),
+            ("denoiser", denoiser), ("latents", latents), ("codebook", codebook),
         ].compactMap { name, path in path.map { (name, $0) } }
     }
 }

@@ -92,7 +92,8 @@ struct StageParts {
             else { throw PlanError.missing(key: "model") }
             return try VLSAModel(
                 assembling: PartFolders(
-                    vision: vision.path, language: language.path, denoiser: parts.denoiser?.path,
+                    vision: vision.path, projector: parts.projector?.path,
+                    language: language.path, denoiser: parts.denoiser?.path,
                     latents: parts.latents?.path),
                 configuration: VLSAConfiguration(picture: picture).replacing(plan.sections),
                 dtype: plan.dtype.type, device: device, seed: plan.seed)

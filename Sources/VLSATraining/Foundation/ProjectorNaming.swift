@@ -1,0 +1,72 @@
+import Foundation
+import Torch
+import TorchNN
+import VLSA
+
+/// Trains a projector from nothing to give, for each patch that a frozen tower sees, the sum of the decoder's embeddings of
+/// the patch's words: the stand-in for the LLaVA-NeXT projector that the paper's first stage starts from.
+final class ProjectorNaming: Trainable {
+    typealias Example = PatchCaptions
+
+    let store: ParameterStore
+    private let tower: any VisionTower
+    private let projector: Projector
+    private let normalization: PixelNormalization
+    private let embeddings: [Float]
+    private let width: Int
+
+    /// - Parameter embeddings: of each word, `[W, d]`; word 0 is the background, which has no words.
+    init(
+        visionFolder: String, embeddings: Tensor, normalization: PixelNormalization, seed: UInt64
+    ) throws {
+        store = ParameterStore(seed: seed)
+        tower = try CheckpointFolder(visionFolder).visionTower(into: store, at: "vision")
+        width = embeddings.shape[1]
+        projector = try Projector(
+            from: tower.configuration.width, to: width, in: store.scope["projector"])
+        self.normalization = normalization
+        self.embeddings = embeddings.floats()
+    }
+
+    func counts(_ examples: [PatchCaptions]) -> [String: Int] {
+        ["naming": examples.reduce(0) { $0 + $1.words.count }]
+    }
+
+    /// Squared distance from the words' sum, meaned over columns and summed over patches.
+    func losses(_ examples: [PatchCaptions], generator: Generator) -> [LossTerm] {
+        let side = tower.configuration.imageSize
+        let pixels = Tensor(
+            examples.flatMap(\.pixels), shape: [examples.count, 3, side, side],
+            device: store.device)
+        let features = withoutGradients {
+            tower.features(normalization(pixels), FeatureSelection(layer: -1))
+        }  // [B, N, D]
+        let patches = examples.flatMap(\.words)
+        var sums = [Float](repeating: 0, count: patches.count * width)
+        for (patch, words) in patches.enumerated() {
+            for word in words where word != 0 {
+                for column in 0..<width {
+                    sums[patch * width + column] += embeddings[word * width + column]
+                }
+            }
+        }
+        let target = Tensor(sums, shape: [patches.count, width], device: store.device)
+        let error = (projector(features).flattened(from: 0, to: 1) - target).square()
+        return [LossTerm(name: "naming", sum: error.mean(axis: -1).sum(), count: patches.count)]
+    }
+
+    func save(to folder: String) throws {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let weights = store.tensors(under: "projector").map { name, tensor in
+            (String(name.dropFirst("projector.".count)), tensor)
+        }
+        try SafetensorsFile.write(
+            weights, metadata: ["format": "pt"], to: folder + "/model.safetensors")
+        let configuration: [String: Any] = [
+            "model_type": "llava_projector", "mm_hidden_size": tower.configuration.width,
+            "hidden_size": width,
+        ]
+        try JSONSerialization.data(withJSONObject: configuration, options: [.sortedKeys])
+            .write(to: URL(fileURLWithPath: folder + "/config.json"))
+    }
+}
