@@ -62,6 +62,7 @@ public struct HTMLPage {
         th, td { padding: 5px 14px; border-bottom: 1px solid var(--line); text-align: right; font-weight: 400; }
         th:first-child { text-align: left; } thead th { font-weight: 600; } .scroll { overflow-x: auto; }
         .row { display: flex; flex-wrap: wrap; gap: 16px; } .row > figure { flex: 1 1 180px; }
+        .charts { display: grid; gap: 16px; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); }
         figure { margin: 0; min-width: 0; } figcaption { color: var(--dim); font-size: .85rem; margin-top: 4px; }
         .chart { width: 100%; height: auto; color: var(--ink); background: var(--soft); border-radius: 6px; }
         .chart text { fill: currentColor; font: 11px system-ui, sans-serif; }

@@ -122,7 +122,7 @@ public struct RunReport {
                 charts += "<figure>\(chart.svg())</figure>"
             }
         }
-        page.add("<div class=\"row\">\(charts)</div>")
+        page.add("<div class=\"charts\">\(charts)</div>")
     }
 
     private func stageName(_ run: String) -> String { URL(fileURLWithPath: run).lastPathComponent }
