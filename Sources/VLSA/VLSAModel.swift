@@ -184,8 +184,8 @@ public final class VLSAModel {
 
     /// Loss sums of some samples.
     ///
-    /// - Parameter generator: draws the reconstruction's times and noise.
-    public func losses(_ samples: [Sample], generator: Generator) throws -> VLSALosses {
+    /// - Parameter generators: one for each sample; they draw the reconstruction's times and noise.
+    public func losses(_ samples: [Sample], generators: [Generator]) throws -> VLSALosses {
         let pictures = samples.flatMap(\.pictures)
         let seen = pictures.isEmpty ? nil : see(pictures)
         let batch = try PromptBatch(
@@ -201,7 +201,10 @@ public final class VLSAModel {
         if let reconstruction, let seen, let pooled = seen.pooled {
             let z = reconstruction.targets(of: pictures, device: store.device)
             visual = reconstruction.loss(
-                of: z, tokens: seen.tokens, pooled: pooled, generator: generator)
+                of: z, tokens: seen.tokens, pooled: pooled,
+                generators: zip(samples, generators).flatMap { sample, generator in
+                    sample.pictures.map { _ in generator }
+                })
         }
         return VLSALosses(
             text: text?.sum, textCount: batch.targets.count, visual: visual,

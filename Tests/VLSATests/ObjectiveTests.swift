@@ -31,14 +31,15 @@ import Torch
         let time = TimeSampling(density: .uniform, shift: 1)
         // From z_t and t the network can know the noise when it is told z: v = (z_t - z) / t.
         let perfect = RectifiedFlow(time: time, target: .x0).loss(
-            of: z, generator: Generator(seed: 2)
+            of: z, generators: (0..<3).map { Generator(seed: $0) }
         ) { noised, t in (noised - z) / t.reshaped([3, 1, 1, 1]) }
         #expect(perfect.max().item() < 1e-8)
 
         var times: [Float] = []
         func loss(_ target: ReconstructionTarget) -> [Float] {
-            RectifiedFlow(time: time, target: target).loss(of: z, generator: Generator(seed: 2)) {
-                noised, t in
+            RectifiedFlow(time: time, target: target).loss(
+                of: z, generators: (0..<3).map { Generator(seed: $0) }
+            ) { noised, t in
                 times = t.floats()
                 return noised * 0.3
             }.floats()

@@ -13,22 +13,26 @@ import TorchNN
         let model = try TinyStack.model()
         TinyStack.disturb(model, "perceiver")
         let samples = try TinyStack.samples(model)
-        let together = try model.losses(samples, generator: Generator(seed: 1))
-        var text = 0.0
+        func generators() -> [Generator] { samples.indices.map { Generator(seed: UInt64($0)) } }
+        let together = try model.losses(samples, generators: generators())
+        var (text, visual) = (0.0, 0.0)
         var count = 0
-        for sample in samples {
-            let alone = try model.losses([sample], generator: Generator(seed: 1))
+        for (sample, generator) in zip(samples, generators()) {
+            let alone = try model.losses([sample], generators: [generator])
             text += alone.text?.item() ?? 0
+            visual += alone.visual?.item() ?? 0
             count += alone.textCount
         }
         #expect(together.textCount == count)
         #expect(abs((together.text?.item() ?? 0) - text) < 1e-4 * text)
+        #expect(abs((together.visual?.item() ?? 0) - visual) < 1e-4 * visual)
         #expect(together.visualCount == 2)
     }
 
     @Test func textAloneHasNoVisualLoss() throws {
         let model = try TinyStack.model()
-        let losses = try model.losses([TinyStack.samples(model)[2]], generator: Generator(seed: 1))
+        let losses = try model.losses(
+            [TinyStack.samples(model)[2]], generators: [Generator(seed: 1)])
         #expect(losses.visual == nil && losses.visualCount == 0 && losses.textCount > 0)
     }
 
@@ -43,7 +47,9 @@ import TorchNN
         // Zero-initialised outputs hide what lies before them; move everything off its start.
         for part in VLSAModel.parts { TinyStack.disturb(model, part) }
         model.store.train(parts)
-        let losses = try model.losses(TinyStack.samples(model), generator: Generator(seed: 1))
+        let samples = try TinyStack.samples(model)
+        let losses = try model.losses(
+            samples, generators: samples.map { _ in Generator(seed: 1) })
         let text = try #require(losses.text)
         let visual = try #require(losses.visual)
         (text + visual).backward()
@@ -142,7 +148,7 @@ import TorchNN
             recordID: "lonely", ids: good.ids, isSupervised: good.isSupervised, pictures: [],
             pictureKeys: [], tokenCount: good.tokenCount)
         let error = #expect(throws: VLSAError.self) {
-            try model.losses([bad], generator: Generator(seed: 1))
+            try model.losses([bad], generators: [Generator(seed: 1)])
         }
         #expect("\(try #require(error))".contains("lonely"))
     }

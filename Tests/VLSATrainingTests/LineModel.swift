@@ -38,8 +38,6 @@ final class LineModel: Trainable {
     let text: Linear
     let visual: Linear
     let frozen: Linear
-    /// Makes the forward pass noisy, as the reconstruction is.
-    var isNoisy = true
     /// Has a loss of 0 with an infinite derivative.
     var hasCusp = false
     /// Throws in the middle of a save.
@@ -68,7 +66,7 @@ final class LineModel: Trainable {
         ]
     }
 
-    func losses(_ examples: [LineExample], generator: Generator) throws -> [LossTerm] {
+    func losses(_ examples: [LineExample], generators: [Generator]) throws -> [LossTerm] {
         let inputs = examples.flatMap(\.inputs)
         let targets = examples.flatMap(\.targets)
         var terms: [LossTerm] = []
@@ -86,11 +84,10 @@ final class LineModel: Trainable {
             terms.append(LossTerm(name: "text", sum: sum, count: targets.count))
         }
         let pictures = examples.compactMap(\.picture)
+        let seen = zip(examples, generators).filter { $0.0.picture != nil }
         if !pictures.isEmpty {
             let z = Tensor(pictures, shape: [pictures.count, 1])
-            let noise =
-                isNoisy
-                ? Tensor.normal([pictures.count, 1], generator: generator) : z.zerosLike()
+            let noise = Tensor.stacked(seen.map { .normal([1], generator: $1) }, axis: 0)
             let features = body((z + noise * 0.1).expanded(to: [pictures.count, 3]))
             let error = visual(features).to(.float32) - z
             terms.append(LossTerm(name: "visual", sum: error.square().sum(), count: pictures.count))

@@ -5,7 +5,7 @@ import Testing
 
 private func state(_ step: Int, loss: Double? = nil) -> RunState {
     RunState(
-        step: step, samples: step * 4, tokens: step * 100, seconds: 1.25, generator: [1, 2, 255],
+        step: step, samples: step * 4, tokens: step * 100, seconds: 1.25,
         position: Array("{}".utf8), validationLoss: loss, plan: "name: a\n")
 }
 

@@ -73,8 +73,7 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         func weights(_ micro: Int) throws -> [Float] {
             let parts = try StageParts(
                 files.plan([
-                    "objective.kind=none", "train=[perceiver, projector]",
-                    "batch={samples: 4, micro: \(micro)}",
+                    "train=[perceiver, projector]", "batch={samples: 4, micro: \(micro)}",
                 ]))
             let run = try TrainingRun<VLSAModel>(
                 plan: parts.plan.loop, planText: "", folder: files.path + "/micro-\(micro)",

@@ -63,10 +63,12 @@ public struct Reconstruction {
     /// - Parameters:
     ///   - z: frozen latents, `[B, C, h, w]`.
     ///   - tokens: visual tokens, `[B, l, d]`; `pooled`: the pooled tokens, `[B, d]`.
-    ///   - generator: draws the times and the noise.
-    public func loss(of z: Tensor, tokens: Tensor, pooled: Tensor, generator: Generator) -> Tensor {
+    ///   - generators: one for each picture, or the same for several; they draw the times and the noise.
+    public func loss(
+        of z: Tensor, tokens: Tensor, pooled: Tensor, generators: [Generator]
+    ) -> Tensor {
         let prompt = epigone(tokens, pooled: pooled)
-        return flow.loss(of: z, generator: generator) { noised, time in
+        return flow.loss(of: z, generators: generators) { noised, time in
             denoiser(
                 noised.to(tokens.dtype), timesteps: time * 1000, context: prompt.context,
                 pooled: prompt.pooled)

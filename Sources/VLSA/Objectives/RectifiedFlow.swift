@@ -19,18 +19,26 @@ public struct RectifiedFlow {
     ///
     /// - Parameters:
     ///   - z: data, `[B, C, h, w]`.
-    ///   - generator: draws the times, then the noise.
+    ///   - generators: one for each sample, which draws its time, then its noise; a sample's draws do not
+    ///     depend on its neighbours.
     ///   - velocity: the network: `z_t` and times `[B]` in 0...1 to a velocity shaped as `z`.
     public func loss(
-        of z: Tensor, generator: Generator, velocity: (_ noised: Tensor, _ time: Tensor) -> Tensor
+        of z: Tensor, generators: [Generator],
+        velocity: (_ noised: Tensor, _ time: Tensor) -> Tensor
     ) -> Tensor {
         let count = z.shape[0]
-        let u = Tensor.uniform([count], generator: generator).floats()
-        let n = Tensor.normal([count], generator: generator).floats()
+        var draws: (u: [Tensor], n: [Tensor], noise: [Tensor]) = ([], [], [])
+        for generator in generators {
+            draws.u.append(.uniform([1], generator: generator))
+            draws.n.append(.normal([1], generator: generator))
+            draws.noise.append(.normal(Array(z.shape.dropFirst()), generator: generator))
+        }
+        let u = Tensor.concatenated(draws.u, axis: 0).floats()
+        let n = Tensor.concatenated(draws.n, axis: 0).floats()
         let times = zip(u, n).map { Float(time.time(uniform: Double($0), normal: Double($1))) }
         let t = Tensor(times, shape: [count], device: z.device)
         let wide = t.reshaped([count, 1, 1, 1])
-        let noise = Tensor.normal(z.shape, generator: generator).to(z.device)
+        let noise = Tensor.stacked(draws.noise, axis: 0).to(z.device)
         let v = velocity(z * (1 - wide) + noise * wide, t).to(.float32)
         let error = ((noise - z) - v).square().mean(axes: [1, 2, 3])  // [B]
         return target == .x0 ? error * t.square() : error

@@ -205,7 +205,8 @@ public struct Evaluation {
             guard let pooled = seen.pooled else { return nil }
             let z = reconstruction.targets(of: pictures, device: model.store.device)
             let loss = reconstruction.loss(
-                of: z, tokens: seen.tokens, pooled: pooled, generator: generator
+                of: z, tokens: seen.tokens, pooled: pooled,
+                generators: pictures.map { _ in generator }
             ).item()
             guard options.reconstructionSteps > 0 else { return (loss, []) }
             let rebuilt = reconstruction.sample(

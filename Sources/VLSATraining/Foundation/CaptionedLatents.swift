@@ -95,10 +95,10 @@ final class CaptionedLatents: Trainable {
 
     func counts(_ examples: [LatentExample]) -> [String: Int] { ["flow": examples.count] }
 
-    func losses(_ examples: [LatentExample], generator: Generator) -> [LossTerm] {
+    func losses(_ examples: [LatentExample], generators: [Generator]) -> [LossTerm] {
         let index = Tensor(examples.map(\.index), shape: [examples.count])
         let loss = flow.loss(
-            of: latents.selecting(index, axis: 0), generator: generator
+            of: latents.selecting(index, axis: 0), generators: generators
         ) { noised, time in
             denoiser(
                 noised, timesteps: time * 1000, context: context.selecting(index, axis: 0),

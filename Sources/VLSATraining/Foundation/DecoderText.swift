@@ -100,7 +100,7 @@ final class DecoderText: Trainable {
         ["text": examples.reduce(0) { $0 + $1.prompt.isSupervised.dropFirst().count(where: { $0 }) }]
     }
 
-    func losses(_ examples: [ToldPicture], generator: Generator) throws -> [LossTerm] {
+    func losses(_ examples: [ToldPicture], generators: [Generator]) throws -> [LossTerm] {
         let batch = try PromptBatch(
             prompts: examples.map { ($0.prompt.ids, $0.prompt.isSupervised, 1) },
             names: examples.map(\.recordID), visualTokens: examples[0].cells.count)

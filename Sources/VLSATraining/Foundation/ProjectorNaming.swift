@@ -33,7 +33,7 @@ final class ProjectorNaming: Trainable {
     }
 
     /// Squared distance from the words' sum, meaned over columns and summed over patches.
-    func losses(_ examples: [PatchCaptions], generator: Generator) -> [LossTerm] {
+    func losses(_ examples: [PatchCaptions], generators: [Generator]) -> [LossTerm] {
         let side = tower.configuration.imageSize
         let pixels = Tensor(
             examples.flatMap(\.pixels), shape: [examples.count, 3, side, side],

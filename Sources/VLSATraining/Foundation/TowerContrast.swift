@@ -62,7 +62,7 @@ final class TowerContrast: Trainable {
         return named + stride(from: 0, to: background.count, by: step).map { background[$0] }
     }
 
-    func losses(_ examples: [PatchCaptions], generator: Generator) -> [LossTerm] {
+    func losses(_ examples: [PatchCaptions], generators: [Generator]) -> [LossTerm] {
         let side = tower.configuration.imageSize
         let pixels = Tensor(
             examples.flatMap(\.pixels), shape: [examples.count, 3, side, side],

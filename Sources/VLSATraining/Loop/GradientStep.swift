@@ -15,7 +15,7 @@ extension Trainable {
     /// Every loss is summed and divided once by its count in the whole batch, so the cut into micro-batches
     /// does not show in the gradient. A loss that is not finite throws before its gradient is taken.
     func accumulateGradients(
-        _ batch: [Example], micro: Int, step: Int, generator: Generator, lastCheckpoint: String?
+        _ batch: [Example], micro: Int, step: Int, noise: SampleNoise, lastCheckpoint: String?
     ) throws -> BatchLosses {
         let counts = try counts(batch)
         let names = batch.map(\.recordID)
@@ -24,9 +24,11 @@ extension Trainable {
         }
         var sums = LossSums()
         for start in stride(from: 0, to: batch.count, by: micro) {
-            let part = Array(batch[start..<min(start + micro, batch.count)])
+            let places = start..<min(start + micro, batch.count)
+            let part = Array(batch[places])
             var objective: Tensor?
-            for term in try losses(part, generator: generator) {
+            let generators = places.map { noise.generator(step: step, place: $0) }
+            for term in try losses(part, generators: generators) {
                 let value = term.sum?.item() ?? 0
                 guard value.isFinite else {
                     throw RunError.lossNotFinite(
@@ -49,14 +51,15 @@ extension Trainable {
 
     /// Losses over the next `count` examples of `source`, a micro-batch at a time, without gradients.
     func measure(
-        _ source: any ExampleSource<Example>, count: Int, micro: Int, step: Int,
-        generator: Generator
+        _ source: any ExampleSource<Example>, count: Int, micro: Int, step: Int, noise: SampleNoise
     ) throws -> BatchLosses {
         try withoutGradients {
             var sums = LossSums()
             for start in stride(from: 0, to: count, by: micro) {
-                let part = try source.next(min(micro, count - start))
-                for term in try losses(part, generator: generator) {
+                let places = start..<min(start + micro, count)
+                let part = try source.next(places.count)
+                let generators = places.map { noise.generator(step: 0, place: $0) }
+                for term in try losses(part, generators: generators) {
                     sums.add(term, term.sum?.item() ?? 0)
                 }
             }

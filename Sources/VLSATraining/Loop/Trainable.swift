@@ -31,14 +31,17 @@ public protocol Trainable<Example>: AnyObject {
     /// All parameters by name; the run chooses which of them learn.
     var store: ParameterStore { get }
 
-    /// Units that ``losses(_:generator:)`` will sum each loss over.
+    /// Units that ``losses(_:generators:)`` will sum each loss over.
     ///
     /// They are asked for before the forward pass, so that every micro-batch can be divided by the whole
     /// step's count and k micro-batches give the gradient of one batch. They must not depend on chance.
     func counts(_ examples: [Example]) throws -> [String: Int]
 
     /// The losses of some examples, as sums.
-    func losses(_ examples: [Example], generator: Generator) throws -> [LossTerm]
+    ///
+    /// - Parameter generators: one for each example, for the noise it is trained with, so that its noise
+    ///   depends neither on its neighbours nor on the process that trains it.
+    func losses(_ examples: [Example], generators: [Generator]) throws -> [LossTerm]
 
     /// Weight of a loss in the total at a step; 1 unless the model says otherwise.
     func weight(of loss: String, step: Int) -> Double

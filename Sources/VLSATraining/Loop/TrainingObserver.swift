@@ -46,8 +46,8 @@ public enum TrainingOutcome: Equatable, Sendable {
 
 /// Looks on while a run trains; pictures and reports come in this way.
 ///
-/// An observer must not touch the run's generator or its weights: the run would no longer be the one that a
-/// resumed run repeats.
+/// An observer must not touch the run's weights: the run would no longer be the one that a resumed run
+/// repeats.
 public protocol TrainingObserver<Model>: AnyObject {
     associatedtype Model: Trainable
 

@@ -7,8 +7,7 @@ extension TrainingRun {
     func save() throws {
         let state = RunState(
             step: step, samples: samples, tokens: tokens, seconds: seconds,
-            generator: generator.state, position: try training.position(),
-            validationLoss: validationLoss, plan: planText)
+            position: try training.position(), validationLoss: validationLoss, plan: planText)
         do {
             try folder.checkpoints.save(state) { target in
                 try model.save(to: target + "/model")

@@ -58,7 +58,7 @@ extension TrainingRun {
         let batch = try training.next(plan.batch.samples)
         let waited = start.duration(to: .now)
         let losses = try model.accumulateGradients(
-            batch, micro: plan.batch.micro, step: step, generator: generator,
+            batch, micro: plan.batch.micro, step: step, noise: noise,
             lastCheckpoint: lastCheckpoint)
         let limit = plan.optimizer.clip > 0 ? plan.optimizer.clip : .infinity
         let norm = clipGradients(of: optimizer.tensors, maxNorm: limit)
@@ -105,7 +105,7 @@ extension TrainingRun {
         guard count > 0 else { return }
         let losses = try model.measure(
             source, count: count, micro: plan.batch.micro, step: step,
-            generator: Generator(seed: plan.seed ^ 0x5eed, device: model.store.device))
+            noise: SampleNoise(seed: plan.seed ^ 0x5eed, device: model.store.device))
         let report = ValidationReport(
             step: step, loss: losses.total, losses: losses.means, samples: count)
         validationLoss = report.loss

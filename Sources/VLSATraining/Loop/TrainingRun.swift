@@ -38,7 +38,7 @@ public enum ModelOrigin: Equatable, Sendable {
 /// One training stage in its folder: the loop, its checkpoints and what it reports.
 ///
 /// A run that is stopped, or killed, and resumed takes the same steps to the bit as one that never stopped:
-/// weights, optimizer, generator and data position are saved together, complete or not at all.
+/// weights, optimizer and data position are saved together, complete or not at all.
 public final class TrainingRun<Model: Trainable> {
     public let plan: LoopPlan
     public let folder: RunFolder
@@ -59,7 +59,7 @@ public final class TrainingRun<Model: Trainable> {
     let validationStart: [UInt8]
     let optimizer: AdamW
     let schedule: Schedule
-    let generator: Generator
+    let noise: SampleNoise
     let metrics: MetricLog
     let events: EventFile
     var samples: Int
@@ -127,7 +127,7 @@ public final class TrainingRun<Model: Trainable> {
             schedule = Schedule(
                 plan.schedule.kind.course, warmup: plan.schedule.warmupSteps(of: steps),
                 total: steps)
-            generator = Generator(seed: plan.seed, device: self.model.store.device)
+            noise = SampleNoise(seed: plan.seed, device: self.model.store.device)
 
             let state = claim.state
             step = state?.step ?? 0
@@ -139,12 +139,6 @@ public final class TrainingRun<Model: Trainable> {
             if let state {
                 let file = try SafetensorsFile(path: claim.path(state) + "/optimizer.safetensors")
                 try optimizer.restore(from: file)
-                guard generator.accepts(state: state.generator) else {
-                    throw RunError.damaged(
-                        checkpoint: claim.path(state),
-                        reason: "the generator's state is of another kind of device")
-                }
-                generator.state = state.generator
                 try self.training.seek(state.position)
             }
         } catch {

@@ -7,8 +7,6 @@ public struct RunState: Codable, Equatable, Sendable {
     public var tokens: Int
     /// Seconds of training so far, over all sittings.
     public var seconds: Double
-    /// State of the generator that draws noise.
-    public var generator: [UInt8]
     /// Position in the training data, as its source wrote it.
     public var position: [UInt8]
     /// Validation loss at this step, where it was measured.
@@ -17,14 +15,13 @@ public struct RunState: Codable, Equatable, Sendable {
     public var plan: String
 
     public init(
-        step: Int, samples: Int, tokens: Int, seconds: Double, generator: [UInt8],
-        position: [UInt8], validationLoss: Double?, plan: String
+        step: Int, samples: Int, tokens: Int, seconds: Double, position: [UInt8],
+        validationLoss: Double?, plan: String
     ) {
         self.step = step
         self.samples = samples
         self.tokens = tokens
         self.seconds = seconds
-        self.generator = generator
         self.position = position
         self.validationLoss = validationLoss
         self.plan = plan

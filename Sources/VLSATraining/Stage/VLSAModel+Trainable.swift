@@ -22,8 +22,8 @@ extension VLSAModel: Trainable {
         return counts
     }
 
-    public func losses(_ samples: [Sample], generator: Generator) throws -> [LossTerm] {
-        let losses: VLSALosses = try losses(samples, generator: generator)
+    public func losses(_ samples: [Sample], generators: [Generator]) throws -> [LossTerm] {
+        let losses: VLSALosses = try losses(samples, generators: generators)
         var terms = [LossTerm(name: "text", sum: losses.text, count: losses.textCount)]
         if reconstruction != nil {
             terms.append(LossTerm(name: "visual", sum: losses.visual, count: losses.visualCount))
