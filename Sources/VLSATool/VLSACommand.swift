@@ -22,8 +22,8 @@ struct VLSACommand: ParsableCommand {
             """,
         version: "vlsa 0.1.0",
         subcommands: [
-            SynthCommand.self, CodecCommand.self, FoundationCommand.self, AugmentCommand.self,
-            TrainCommand.self, InferCommand.self, EvaluateCommand.self, ReportCommand.self,
+            SynthCommand.self, CodecCommand.self, FoundationCommand.self, TemplatesCommand.self,
+            AugmentCommand.self, TrainCommand.self, InferCommand.self, EvaluateCommand.self, ReportCommand.self,
             BenchCommand.self, DoctorCommand.self,
         ])
 

@@ -110,6 +110,51 @@ struct TemplateTests {
         }
     }
 
+    /// A check goes on after a fault and keeps what is right.
+    @Test func everyFaultIsFound() throws {
+        try withTemporaryFolder { folder in
+            let good = "---\ntask: px_point\nfields: x, y, frame\n---\nAt {{x}}, {{y}} {{frame}}?"
+            for place in ["px_point/en", "px_point/fr", "px_pint/en"] {
+                try FileManager.default.createDirectory(
+                    atPath: "\(folder)/\(place)", withIntermediateDirectories: true)
+                try write(good, to: "\(folder)/\(place)/good.mustache")
+            }
+            try write(good + "{{z}}", to: folder + "/px_point/en/bad.mustache")
+            try write("", to: folder + "/px_point/fr/empty.mustache")
+            try write(good, to: folder + "/px_point/stray.mustache")
+            try write("notes", to: folder + "/README.md")
+            let (library, problems) = TemplateLibrary.checkedCognition(folders: [folder])
+            #expect(library.all.map(\.language) == ["en", "fr"])
+            #expect(library.missingPhrases["fr"]?.contains("which_picture") == true)
+            let texts = problems.map { "\($0)".replacing(folder + "/", with: "") }
+            #expect(texts.count == 4)
+            for part in [
+                "px_pint: is no task", "px_point/stray.mustache: lies outside",
+                "px_point/en/bad.mustache:5: uses the field \"z\"",
+                "px_point/fr/empty.mustache:1: must start",
+            ] {
+                #expect(texts.contains { $0.hasPrefix(part) }, "\(part)")
+            }
+            let (_, none) = TemplateLibrary.checkedCognition(folders: [folder + "/none"])
+            #expect(none.count == 2)
+            let own = TemplateLibrary.checkedCognition(folders: [ownTemplates])
+            #expect(own.problems.isEmpty && own.library.missingPhrases.isEmpty)
+        }
+    }
+
+    /// Every template has values for the example that the tool shows.
+    @Test func examplesAreComplete() throws {
+        let schemas = CognitionTask.allCases.map(\.schema) + CognitionPhrase.allCases.map(\.schema)
+        for schema in schemas {
+            for field in schema.required.union(schema.optional) {
+                #expect(PromptTemplate.exampleValues[field] != nil, "\(field)")
+            }
+        }
+        for template in try TemplateLibrary.cognition(ownTemplates).all {
+            #expect(!template.cognitionExample.contains("{{"))
+        }
+    }
+
     @Test func aUsersFolderAddsToTheOwn() throws {
         try withTemporaryFolder { folder in
             try FileManager.default.createDirectory(

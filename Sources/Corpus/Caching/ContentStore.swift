@@ -142,7 +142,8 @@ public final class ContentStore: Sendable {
         let name = Array(key.utf8)
         let start = mark.count + 8 + name.count + 8
         guard entry.count >= start + 8 else { return nil }
-        let head = mark + bytes(UInt64(name.count)) + name
+        let head =
+            mark + bytes(UInt64(name.count)) + name
             + bytes(UInt64(entry.count - start - 8))
         guard entry.starts(with: head),
             entry.suffix(8).elementsEqual(
@@ -182,7 +183,8 @@ public final class ContentStore: Sendable {
         return .value(value)
     }
 
-    private func write(_ entry: [UInt8], to temporary: String, then path: String) throws(CorpusError)
+    private func write(_ entry: [UInt8], to temporary: String, then path: String)
+        throws(CorpusError)
     {
         func failure() -> CorpusError {
             .file(path: folder, problem: "cannot be written: \(String(cString: strerror(errno)))")

@@ -78,8 +78,44 @@ extension TemplateLibrary {
 
     /// The templates of the cognition tasks in `folders`, checked.
     public static func cognition(folders: [String]) throws -> TemplateLibrary {
-        try TemplateLibrary(
-            folders: folders,
-            schemas: CognitionTask.allCases.map(\.schema) + CognitionPhrase.allCases.map(\.schema))
+        try TemplateLibrary(folders: folders, schemas: cognitionSchemas)
     }
+
+    /// The good templates of the cognition tasks in `folders`, and every fault.
+    public static func checkedCognition(
+        folders: [String]
+    ) -> (library: TemplateLibrary, problems: [TemplateError]) {
+        checked(folders: folders, schemas: cognitionSchemas)
+    }
+
+    /// The names that a folder of cognition templates may hold: tasks and the phrases they are completed with.
+    public static var cognitionTasks: [String] { cognitionSchemas.map(\.task) }
+
+    private static var cognitionSchemas: [TemplateSchema] {
+        CognitionTask.allCases.map(\.schema) + CognitionPhrase.allCases.map(\.schema)
+    }
+
+    /// Phrases of which a language has none though one of its questions may need them, by language.
+    public var missingPhrases: [String: [String]] {
+        var missing: [String: [String]] = [:]
+        let tasks = CognitionTask.allCases.map(\.rawValue)
+        for language in Set(tasks.flatMap { languages(task: $0) }) {
+            let phrases = CognitionPhrase.allCases.map(\.rawValue)
+                .filter { templates(task: $0, language: language).isEmpty }
+            if !phrases.isEmpty { missing[language] = phrases }
+        }
+        return missing
+    }
+}
+
+extension PromptTemplate {
+    /// The wording of a cognition task with made-up values for its fields.
+    public var cognitionExample: String { render(Self.exampleValues) }
+
+    static let exampleValues = [
+        "rows": "4", "columns": "6", "top": "2", "bottom": "3", "left": "1", "right": "4",
+        "height": "2", "width": "4", "row": "2", "column": "5", "cells": "(1, 2), (3, 6)",
+        "count": "2", "code": "17", "codes": "256", "frame": "in coordinates of 0 to 1000",
+        "highest": "255", "x": "420", "y": "310", "colour": "(200,31,40)", "number": "2",
+    ]
 }

@@ -9,33 +9,80 @@ public struct TemplateLibrary: Sendable {
     /// Templates are in the order of their folders and names, so a seeded choice is the same everywhere.
     /// Every file must be right: the first that is not throws a ``TemplateError`` with its line.
     public init(folders: [String], schemas: [TemplateSchema]) throws {
+        templates = try Self.read(folders, schemas) { throw $0 }
+    }
+
+    /// All good templates in `folders`, and every fault: of a file, a folder or the layout.
+    ///
+    /// Where there is no fault the library is that of ``init(folders:schemas:)``.
+    public static func checked(
+        folders: [String], schemas: [TemplateSchema]
+    ) -> (library: TemplateLibrary, problems: [TemplateError]) {
+        var problems: [TemplateError] = []
+        let templates = read(folders, schemas) { problems.append($0) }
+        return (TemplateLibrary(templates: templates), problems)
+    }
+
+    private init(templates: [String: [String: [PromptTemplate]]]) { self.templates = templates }
+
+    private static func read<E: Error>(
+        _ folders: [String], _ schemas: [TemplateSchema],
+        report: (TemplateError) throws(E) -> Void
+    ) throws(E) -> [String: [String: [PromptTemplate]]] {
         let known = Dictionary(uniqueKeysWithValues: schemas.map { ($0.task, $0) })
         var templates: [String: [String: [PromptTemplate]]] = [:]
+        /// Names in a place, those of templates that lie too high reported.
+        func subfolders(of place: String) throws(E) -> [String] {
+            guard let names = names(in: place) else {
+                try report(.folder(path: place, problem: "is not a folder that can be read"))
+                return []
+            }
+            for stray in names.files where stray.hasSuffix(".mustache") {
+                try report(
+                    .folder(
+                        path: "\(place)/\(stray)", problem: "lies outside of TASK/LANGUAGE folders")
+                )
+            }
+            return names.folders
+        }
         for folder in folders {
-            for task in try Self.names(in: folder, folders: true) {
+            for task in try subfolders(of: folder) {
                 guard let schema = known[task] else {
-                    throw TemplateError.folder(
-                        path: "\(folder)/\(task)",
-                        problem:
-                            "is no task; the tasks are \(known.keys.sorted().joined(separator: ", "))"
-                    )
+                    let tasks = known.keys.sorted().joined(separator: ", ")
+                    try report(
+                        .folder(
+                            path: "\(folder)/\(task)", problem: "is no task; the tasks are \(tasks)"
+                        ))
+                    continue
                 }
-                for language in try Self.names(in: "\(folder)/\(task)", folders: true) {
+                for language in try subfolders(of: "\(folder)/\(task)") {
                     let place = "\(folder)/\(task)/\(language)"
-                    for name in try Self.names(in: place, folders: false)
-                    where name.hasSuffix(".mustache") {
-                        let template = try Self.template("\(place)/\(name)", language, schema)
-                        templates[task, default: [:]][language, default: []].append(template)
+                    for name in names(in: place)?.files ?? [] where name.hasSuffix(".mustache") {
+                        let read: Result<PromptTemplate, TemplateError>
+                        do {
+                            read = .success(try template("\(place)/\(name)", language, schema))
+                        } catch let error as TemplateError {
+                            read = .failure(error)
+                        } catch {
+                            read = .failure(
+                                .file(path: "\(place)/\(name)", line: 1, problem: "\(error)"))
+                        }
+                        switch read {
+                        case .success(let template):
+                            templates[task, default: [:]][language, default: []].append(template)
+                        case .failure(let error): try report(error)
+                        }
                     }
                 }
             }
         }
-        guard !templates.isEmpty else {
-            throw TemplateError.folder(
-                path: folders.joined(separator: ", "),
-                problem: "holds no TASK/LANGUAGE/*.mustache file")
+        if templates.isEmpty {
+            try report(
+                .folder(
+                    path: folders.joined(separator: ", "),
+                    problem: "holds no TASK/LANGUAGE/*.mustache file that can be used"))
         }
-        self.templates = templates
+        return templates
     }
 
     /// The wordings of a task in a language; empty where there are none.
@@ -71,18 +118,20 @@ public struct TemplateLibrary: Sendable {
         return try PromptTemplate(text, path: path, language: language, schema: schema)
     }
 
-    /// Names in a folder that do not start with a dot, folders or files, in alphabetical order.
-    private static func names(in folder: String, folders: Bool) throws -> [String] {
+    /// Names in a folder that do not start with a dot, in alphabetical order; nil where it cannot be read.
+    private static func names(in folder: String) -> (folders: [String], files: [String])? {
         guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else {
-            throw TemplateError.folder(
-                path: folder, problem: "is not a template folder that can be read")
+            return nil
         }
-        return names.filter { name in
+        var found: (folders: [String], files: [String]) = ([], [])
+        for name in names.sorted() where !name.hasPrefix(".") {
             var isFolder: ObjCBool = false
-            return !name.hasPrefix(".")
-                && FileManager.default.fileExists(
+            guard
+                FileManager.default.fileExists(
                     atPath: "\(folder)/\(name)", isDirectory: &isFolder)
-                && isFolder.boolValue == folders
-        }.sorted()
+            else { continue }
+            if isFolder.boolValue { found.folders.append(name) } else { found.files.append(name) }
+        }
+        return found
     }
 }
