@@ -1,7 +1,8 @@
 # Every target sets the machine up first; on a machine that has everything this takes a moment.
 #   make demo    build, then the whole job on the embedded tiny stack: data, foundation, three stages, answers
 #   make test    build, then all tests
-.PHONY: setup build demo test bench format clean
+#   make torture N=200   kills a training process that often at random moments; what it saved must survive
+.PHONY: setup build demo test torture bench format clean
 SWIFT_BUILD = swift build -c release --product vlsa
 
 setup:
@@ -15,6 +16,10 @@ demo: build
 
 test: setup
 	@Scripts/test.sh
+
+N ?= 200
+torture: setup
+	@VLSA_KILLS=$(N) swift test --filter TortureTests
 
 bench: build
 	@Benchmarks/run.sh

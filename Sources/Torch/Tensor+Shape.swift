@@ -22,6 +22,12 @@ extension Tensor {
     /// The same values in memory of their own.
     public func cloned() -> Tensor { produced("cloned", self) { ct_clone(handle, $0) } }
 
+    /// The values of this moment in main memory of their own, without derivative.
+    public func snapshot() -> Tensor {
+        let values = detached()
+        return device.isCPU ? values.cloned() : values.to(.cpu)
+    }
+
     /// Overwrites this tensor's values, without derivative; shapes must be equal, types may differ.
     public func copy(from source: Tensor) {
         let status = withExtendedLifetime(source) { ct_copy(handle, source.handle) }

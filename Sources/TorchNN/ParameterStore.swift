@@ -258,6 +258,19 @@ public final class ParameterStore {
 
     // MARK: Saving
 
+    /// A store with the same names and the values of this moment, to be saved while training goes on.
+    ///
+    /// Trained parameters are copied, to main memory; frozen ones are shared, because nothing changes them.
+    public func snapshot() -> ParameterStore {
+        let copy = ParameterStore(dtype: dtype, device: device, seed: seed)
+        copy.ties = ties
+        copy.buffers = buffers
+        copy.parameters = parameters.mapValues { tensor in
+            tensor.requiresGradient ? tensor.snapshot() : tensor.detached()
+        }
+        return copy
+    }
+
     /// Writes the parameters under `prefix`, the prefix cut off their names, as one safetensors file.
     ///
     /// - Parameters:

@@ -69,22 +69,26 @@ extension VLSAModel {
     /// Writes the model as a folder: `config.json` and the aligner's weights, and beneath it every other part
     /// as the Hugging Face or diffusers folder of its family. ``init(folder:replacing:dtype:device:seed:forInference:)``
     /// loads it back.
-    public func save(to folder: String) throws {
+    public func save(to folder: String) throws { try save(store, to: folder) }
+
+    /// As ``save(to:)``, with the weights of a snapshot of ``store``. Besides them it reads only what never
+    /// changes, so it may run on another thread while the model learns.
+    public func save(_ weights: ParameterStore, to folder: String) throws {
         let files = FileManager.default
         try files.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         try encoder.encode(configuration).write(to: URL(fileURLWithPath: folder + "/config.json"))
-        let aligner = store.names
+        let aligner = weights.names
             .filter { name in ["perceiver.", "projector.", "epigone."].contains { name.hasPrefix($0) } }
-            .compactMap { name in store[name].map { (name, $0) } }
+            .compactMap { name in weights[name].map { (name, $0) } }
         try SafetensorsFile.write(
             aligner, metadata: ["format": "pt"], to: folder + "/model.safetensors")
 
         try saveFolder(
-            vision.configuration, part: "vision", of: store, to: folder + "/vision")
+            vision.configuration, part: "vision", of: weights, to: folder + "/vision")
         try saveFolder(
-            language.configuration, part: "language", of: store, to: folder + "/language")
+            language.configuration, part: "language", of: weights, to: folder + "/language")
         for name in ["tokenizer.json", "tokenizer_config.json", "generation_config.json"] {
             try copy(folders.language + "/" + name, to: folder + "/language/" + name)
         }

@@ -44,6 +44,8 @@ final class LineModel: Trainable {
     var failsToSave = false
     /// Kills the process in the middle of a save.
     var diesInSave = false
+    /// Called at the start of each save, on the thread that saves.
+    var duringSave: (() -> Void)?
     /// Claims more units than there are.
     var miscounts = false
 
@@ -97,10 +99,11 @@ final class LineModel: Trainable {
 
     func weight(of loss: String, step: Int) -> Double { loss == "visual" ? 0.5 : 1 }
 
-    func save(to folder: String) throws {
+    func save(_ weights: ParameterStore, to folder: String) throws {
+        duringSave?()
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         try SafetensorsFile.write(
-            store.tensors().map { ($0.name, $0.tensor) }, metadata: [:],
+            weights.tensors().map { ($0.name, $0.tensor) }, metadata: [:],
             to: folder + "/model.safetensors")
         if diesInSave { kill(getpid(), SIGKILL) }
         if failsToSave {

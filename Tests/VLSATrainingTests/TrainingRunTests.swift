@@ -79,8 +79,8 @@ func remains(_ folder: String, step: Int = 12) throws -> [String: [UInt8]] {
 }
 
 /// Which of the things two finished runs left differ; empty when they are equal to the bit.
-func differences(_ a: String, _ b: String) throws -> [String] {
-    let (a, b) = (try remains(a), try remains(b))
+func differences(_ a: String, _ b: String, step: Int = 12) throws -> [String] {
+    let (a, b) = (try remains(a, step: step), try remains(b, step: step))
     return a.keys.filter { a[$0] != b[$0] }.sorted()
 }
 
@@ -306,7 +306,13 @@ func differences(_ a: String, _ b: String) throws -> [String] {
     @Test func aSaveThatFailsKeepsWhatWasSaved() throws {
         let folder = try TemporaryFolder()
         let run = try lineRun(folder.path + "/run")
-        run.observers = [StepWatcher { report, run in run.model.failsToSave = report.step > 5 }]
+        run.observers = [
+            StepWatcher { report, run in
+                guard report.step == 6 else { return }
+                try run.settleSave()
+                run.model.failsToSave = true
+            }
+        ]
         let error = #expect(throws: RunError.self) { try run.train() }
         #expect(
             error.map(\.description)?.hasPrefix(

@@ -107,7 +107,7 @@ final class CaptionedLatents: Trainable {
         return [LossTerm(name: "flow", sum: loss.sum(), count: examples.count)]
     }
 
-    func save(to folder: String) throws {
-        try saveFolder(denoiser.configuration, part: "denoiser", of: store, to: folder)
+    func save(_ weights: ParameterStore, to folder: String) throws {
+        try saveFolder(denoiser.configuration, part: "denoiser", of: weights, to: folder)
     }
 }

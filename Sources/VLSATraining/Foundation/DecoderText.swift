@@ -127,8 +127,8 @@ final class DecoderText: Trainable {
         return sum.reshaped([examples.count, cellCount, language.width])
     }
 
-    func save(to folder: String) throws {
-        try saveFolder(language.configuration, part: "language", of: store, to: folder)
+    func save(_ weights: ParameterStore, to folder: String) throws {
+        try saveFolder(language.configuration, part: "language", of: weights, to: folder)
         for name in ["tokenizer.json", "tokenizer_config.json"] {
             let (source, destination) = (tokenizerFolder + "/" + name, folder + "/" + name)
             if FileManager.default.fileExists(atPath: destination) {

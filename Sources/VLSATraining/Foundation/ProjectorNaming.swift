@@ -55,13 +55,13 @@ final class ProjectorNaming: Trainable {
         return [LossTerm(name: "naming", sum: error.mean(axis: -1).sum(), count: patches.count)]
     }
 
-    func save(to folder: String) throws {
+    func save(_ weights: ParameterStore, to folder: String) throws {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        let weights = store.tensors(under: "projector").map { name, tensor in
+        let tensors = weights.tensors(under: "projector").map { name, tensor in
             (String(name.dropFirst("projector.".count)), tensor)
         }
         try SafetensorsFile.write(
-            weights, metadata: ["format": "pt"], to: folder + "/model.safetensors")
+            tensors, metadata: ["format": "pt"], to: folder + "/model.safetensors")
         let configuration: [String: Any] = [
             "model_type": "llava_projector", "mm_hidden_size": tower.configuration.width,
             "hidden_size": width,

@@ -108,7 +108,7 @@ final class TowerContrast: Trainable {
         }
     }
 
-    func save(to folder: String) throws {
-        try saveFolder(tower.configuration, part: "vision", of: store, to: folder)
+    func save(_ weights: ParameterStore, to folder: String) throws {
+        try saveFolder(tower.configuration, part: "vision", of: weights, to: folder)
     }
 }

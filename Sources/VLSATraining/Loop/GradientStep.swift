@@ -15,7 +15,8 @@ extension Trainable {
     /// Every loss is summed and divided once by its count in the whole batch, so the cut into micro-batches
     /// does not show in the gradient. A loss that is not finite throws before its gradient is taken.
     func accumulateGradients(
-        _ batch: [Example], micro: Int, step: Int, noise: SampleNoise, lastCheckpoint: String?
+        _ batch: [Example], micro: Int, step: Int, noise: SampleNoise,
+        lastCheckpoint: () -> String?
     ) throws -> BatchLosses {
         let counts = try counts(batch)
         let names = batch.map(\.recordID)
@@ -33,7 +34,7 @@ extension Trainable {
                 guard value.isFinite else {
                     throw RunError.lossNotFinite(
                         loss: term.name, value: value, step: step, records: part.map(\.recordID),
-                        checkpoint: lastCheckpoint)
+                        checkpoint: lastCheckpoint())
                 }
                 sums.add(term, value)
                 guard let sum = term.sum, let count = counts[term.name], count > 0 else { continue }

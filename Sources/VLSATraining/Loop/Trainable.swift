@@ -47,9 +47,17 @@ public protocol Trainable<Example>: AnyObject {
     func weight(of loss: String, step: Int) -> Double
 
     /// Writes the whole model as a folder from which it can be loaded again.
-    func save(to folder: String) throws
+    ///
+    /// It is called on another thread while the model goes on learning, so it may read nothing that changes
+    /// but `weights`.
+    ///
+    /// - Parameter weights: the model's ``store``, or a snapshot of it.
+    func save(_ weights: ParameterStore, to folder: String) throws
 }
 
 extension Trainable {
+    /// Writes the model as it is now.
+    public func save(to folder: String) throws { try save(store, to: folder) }
+
     public func weight(of loss: String, step: Int) -> Double { 1 }
 }

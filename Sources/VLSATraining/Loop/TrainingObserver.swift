@@ -57,7 +57,7 @@ public protocol TrainingObserver<Model>: AnyObject {
     func stepTaken(_ report: StepReport, of run: TrainingRun<Model>) throws
     /// After each validation, before a checkpoint of the same step.
     func validated(_ report: ValidationReport, of run: TrainingRun<Model>) throws
-    /// After a checkpoint was published.
+    /// After a checkpoint was published, which may be some steps after the one it is of.
     func checkpointSaved(_ path: String, of run: TrainingRun<Model>) throws
     /// After the last thing was written.
     func runEnded(_ outcome: TrainingOutcome, of run: TrainingRun<Model>) throws

@@ -16,10 +16,21 @@ extension TrainingRun {
             if options.watchesSignals { Interruption.unwatch() }
             progress.finish()
         }
+        do {
+            return try takeSteps()
+        } catch {
+            // A checkpoint on its way is still good; if it fails as well, the first error stays the one.
+            do { try settleSave() } catch let second { progress.message("\(second)") }
+            throw error
+        }
+    }
+
+    private func takeSteps() throws -> TrainingOutcome {
         for observer in observers { try observer.runStarted(self) }
         var window = MetricWindow()
         while step < steps {
             let report = try takeStep()
+            try noteSave()
             window.add(report)
             for observer in observers { try observer.stepTaken(report, of: self) }
             let isLast = step == steps
@@ -38,11 +49,13 @@ extension TrainingRun {
             guard willSave else { continue }
             try save()
             if let signal, !isLast {
+                try settleSave()
                 let path = folder.checkpoints.path(step: step)
                 progress.message("stopped by signal \(signal) at step \(step); saved \(path)")
                 return try ended(.interrupted(signal: signal, checkpoint: path))
             }
         }
+        try settleSave()
         try publishModel()
         return try ended(.finished(model: folder.model))
     }
@@ -59,12 +72,13 @@ extension TrainingRun {
         let waited = start.duration(to: .now)
         let losses = try model.accumulateGradients(
             batch, micro: plan.batch.micro, step: step, noise: noise,
-            lastCheckpoint: lastCheckpoint)
+            lastCheckpoint: settledCheckpoint)
         let limit = plan.optimizer.clip > 0 ? plan.optimizer.clip : .infinity
         let norm = clipGradients(of: optimizer.tensors, maxNorm: limit)
         guard norm.isFinite else {
             throw RunError.gradientNotFinite(
-                norm: norm, step: step, records: batch.map(\.recordID), checkpoint: lastCheckpoint)
+                norm: norm, step: step, records: batch.map(\.recordID),
+                checkpoint: settledCheckpoint())
         }
         let multiplier = schedule.multiplier(step)
         optimizer.step(rateMultiplier: multiplier)

@@ -67,6 +67,10 @@ public final class TrainingRun<Model: Trainable> {
     var seconds: Double
     var validationLoss: Double?
     var lastCheckpoint: String?
+    /// The checkpoint that is being written.
+    var pendingSave: PendingSave?
+    /// Step of the checkpoint that this sitting began with; the model may still read files of it.
+    let resumedFrom: Int?
     var saidWaiting = false
     private let lock: RunLock
 
@@ -136,6 +140,7 @@ public final class TrainingRun<Model: Trainable> {
             seconds = state?.seconds ?? 0
             validationLoss = state?.validationLoss
             lastCheckpoint = state.map(claim.path)
+            resumedFrom = state?.step
             if let state {
                 let file = try SafetensorsFile(path: claim.path(state) + "/optimizer.safetensors")
                 try optimizer.restore(from: file)

@@ -159,20 +159,25 @@ public struct CheckpointPlan: Codable, Equatable, Sendable {
     public var keep: Int
     /// Whether the one with the least validation loss is kept as well.
     public var best: Bool
+    /// Whether checkpoints are written while training goes on, from a copy of what is trained and of the
+    /// optimizer's state; else training waits, without the copy's memory.
+    public var background: Bool
 
-    public init(every: Int = 0, keep: Int = 2, best: Bool = true) {
+    public init(every: Int = 0, keep: Int = 2, best: Bool = true, background: Bool = true) {
         self.every = every
         self.keep = keep
         self.best = best
+        self.background = background
     }
 
-    enum CodingKeys: String, CodingKey { case every, keep, best }
+    enum CodingKeys: String, CodingKey { case every, keep, best, background }
 
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         every = try values.decodeIfPresent(Int.self, forKey: .every) ?? 0
         keep = try values.decodeIfPresent(Int.self, forKey: .keep) ?? 2
         best = try values.decodeIfPresent(Bool.self, forKey: .best) ?? true
+        background = try values.decodeIfPresent(Bool.self, forKey: .background) ?? true
         try refuse(every < 0, "must be 0 (only the last) or more", CodingKeys.every)
         try refuse(keep < 1, "must be 1 or more", CodingKeys.keep)
     }

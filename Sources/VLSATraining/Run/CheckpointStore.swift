@@ -109,8 +109,10 @@ public struct CheckpointStore: Sendable {
     }
 
     /// Removes all but the `keep` newest checkpoints, and the one of least validation loss when `best`.
-    public func prune(keep: Int, best: Bool) {
-        var doomed = Set(steps().dropFirst(keep))
+    ///
+    /// - Parameter spared: a step whose checkpoint stays in any case.
+    public func prune(keep: Int, best: Bool, sparing spared: Int? = nil) {
+        var doomed = Set(steps().dropFirst(keep)).subtracting(spared.map { [$0] } ?? [])
         if best {
             let losses = steps().compactMap { step -> (Int, Double)? in
                 guard
