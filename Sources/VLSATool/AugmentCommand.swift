@@ -4,6 +4,7 @@ import Codecs
 import Corpus
 import Foundation
 import Prompting
+import VLSA
 import VLSATraining
 
 struct AugmentCommand: ParsableCommand {
@@ -13,15 +14,25 @@ struct AugmentCommand: ParsableCommand {
         discussion: """
             Reads LLaVA JSON, JSONL or a data-mixture YAML and writes the same schema with turns that ask for VQ codes
             and colours, from the mustache files under --templates. The same seed gives a record the same turns,
-            whatever the order, threads or shards; an interrupted run goes on where it was.
+            whatever the order, threads or shards; an interrupted run goes on where it was. Records that cannot be used
+            are left out and listed in OUT.rejects.jsonl with their reasons. Where answers are tokens
+            (--set answers=tokens), OUT.tokens.txt lists them for the stage key data.tokens.
 
-            Example: vlsa augment data/train.json --images data/images --codebook codecs/codebook --out data/augmented.jsonl
+            Examples:
+              vlsa augment data/train.json --images data --codebook codecs/codebook --out data/augmented.jsonl
+              vlsa augment mixture.yaml --images data --out part-1.jsonl --shard 1/4 --cache ~/.cache/vlsa/codes
+              vlsa augment data/train.json --images data --out zh.jsonl --templates Templates/cognition \
+                --templates mine --set languages='{zh: 1}' --set tasks='{px_point: 2, px_window: 1}'
             """)
 
     @Argument(help: "Records: .json, .jsonl, or a mixture .yaml.") var records: String
     @Option(help: "Root of the records' pictures; nothing outside it is read.") var images: String
     @Option(help: "Codebook folder; without one only colours are asked for.") var codebook: String?
-    @Option(help: "Templates, <task>/<language>/*.mustache.") var templates = "Templates/cognition"
+    @Option(help: "Templates, <task>/<language>/*.mustache; again for more folders.")
+    var templates = ["Templates/cognition"]
+    @Option(help: "Model folder whose tiling decides padded coordinates.") var model: String?
+    @Option(help: "Folder that keeps codes from run to run; may be shared.") var cache: String?
+    @Option(help: "Most GiB of that folder.") var cacheSize = 4.0
     @Option(help: "A YAML file of cognition settings; the options below override it.") var settings: String?
     @Option(name: .customLong("set"), help: "key=value of the settings, as often as needed.")
     var overrides: [String] = []
@@ -30,13 +41,34 @@ struct AugmentCommand: ParsableCommand {
     @Option(help: "Which epoch's turns.") var epoch = 0
     @Option(help: "i/n: only the i-th of n equal parts.") var shard: String?
     @Option(help: "Threads.") var workers = ProcessInfo.processInfo.activeProcessorCount
+    @Option(help: "Share of records that may be left out, 0 to 1; beyond it the run stops.")
+    var maxRejected = 0.05
+    @Option(help: "skip or keep records whose id an earlier record has.")
+    var duplicates = AugmentationJob.DuplicateRule.skip
     @Flag(help: "Stop at the first record that cannot be used.") var strict = false
+
+    func validate() throws {
+        guard (0...1).contains(maxRejected) else {
+            throw ValidationError("--max-rejected: \(maxRejected) is not in 0...1")
+        }
+        guard (0...256).contains(workers) else {
+            throw ValidationError("--workers: \(workers) is not in 0...256")
+        }
+        guard epoch >= 0 else { throw ValidationError("--epoch: \(epoch) is below 0") }
+        guard cacheSize > 0, cacheSize <= 1_000_000 else {
+            throw ValidationError("--cache-size: \(cacheSize) GiB is no room for a cache")
+        }
+        if let shard, AugmentationJob.Shard(shard) == nil {
+            throw ValidationError("--shard \(shard): write i/n with i from 1 to n, such as 1/4")
+        }
+    }
 
     func run() throws {
         try requireExisting(records, "records")
         try requireExisting(images, "--images")
-        try requireExisting(templates, "--templates")
+        for folder in templates { try requireExisting(folder, "--templates") }
         if let codebook { try requireExisting(codebook, "--codebook") }
+        if let model { try requireExisting(model, "--model") }
         var cognition = CognitionConfiguration()
         if let settings {
             cognition = try StrictYAML(path: settings, overrides: overrides)
@@ -47,21 +79,27 @@ struct AugmentCommand: ParsableCommand {
         }
         if let seed { cognition.seed = seed }
 
+        let store = try cache.map {
+            try ContentStore(folder: $0, limit: Int(cacheSize * Double(1 << 30)))
+        }
         let augmenter = try Augmenter(
-            cognition, templates: .cognition(templates),
-            codebook: try codebook.map { try KMeansCodebook(folder: $0) })
+            cognition, templates: .cognition(folders: templates),
+            codebook: try codebook.map { try KMeansCodebook(folder: $0) },
+            cache: store.map(CodeCache.init),
+            tiler: try model.map { folder in
+                let configuration = try CheckpointFolder(folder)
+                    .configuration(VLSAConfiguration.self)
+                return try Tiler(configuration.picture)
+            })
         var job = AugmentationJob(
             try RecordCollection(path: records, seed: cognition.seed), augmenter: augmenter,
             folder: try PictureFolder(images))
         job.epoch = epoch
         job.workers = workers
         job.isStrict = strict
-        if let shard {
-            guard let parsed = AugmentationJob.Shard(shard) else {
-                throw ValidationError("--shard \(shard): write i/n with i from 1 to n, such as 1/4")
-            }
-            job.shard = parsed
-        }
+        job.maxRejectedShare = maxRejected
+        job.duplicates = duplicates
+        if let shard = shard.flatMap(AugmentationJob.Shard.init) { job.shard = shard }
         var display: ProgressDisplay?
         let report = try job.run(to: out) { progress in
             let shown =
@@ -72,9 +110,17 @@ struct AugmentCommand: ParsableCommand {
                 progress.done, notes: progress.rejected == 0 ? "" : "\(progress.rejected) left out")
         }
         display?.finish()
+        if !augmenter.addedTokens.isEmpty {
+            let text = augmenter.addedTokens.map { $0 + "\n" }.joined()
+            try Data(text.utf8).write(to: URL(fileURLWithPath: out + ".tokens.txt"), options: .atomic)
+            print("the answers' tokens are in \(out).tokens.txt, for the stage key data.tokens")
+        }
+        if let problem = store?.use.problem { note("warning: codes were not kept: \(problem)") }
         print("\(report.written) records in \(out), \(report.augmented) with cognition turns")
         if report.ledger.rejected > 0 {
             print("left out: \(report.ledger.summary); see \(out).rejects.jsonl")
         }
     }
 }
+
+extension AugmentationJob.DuplicateRule: ExpressibleByArgument {}

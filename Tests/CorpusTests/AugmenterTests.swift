@@ -21,7 +21,7 @@ struct AugmenterTests {
     private func augmented(_ augmenter: Augmenter, _ record: Record, epoch: Int = 0) throws
         -> Record
     {
-        try augmenter.augmented(record, epoch: epoch) { decoded(blockPicture($0)) }
+        try augmenter.augmented(record, epoch: epoch) { MemoryPicture(blockPicture($0)) }
     }
 
     /// Inserted turns are whole rounds at round boundaries; the rest is as it was, pictures first.
@@ -54,8 +54,12 @@ struct AugmenterTests {
         }
     }
 
-    @Test func everyTaskAndBoundaryOccurs() throws {
-        let augmenter = try augmenter { $0.maxQuestions = 1 }
+    @Test(arguments: [(CognitionPlacement.before, [0, 2]), (.anywhere, [0, 2, 4])])
+    func everyTaskAndBoundaryOccurs(placement: CognitionPlacement, expected: [Int]) throws {
+        let augmenter = try augmenter {
+            $0.maxQuestions = 1
+            $0.placement = placement
+        }
         var tasks: Set<String> = []
         var places: Set<Int> = []
         for index in 0..<300 {
@@ -65,7 +69,7 @@ struct AugmenterTests {
             if let name = result.turns[place].extra["cognition"]?.text { tasks.insert(name) }
         }
         #expect(tasks == Set(CognitionTask.allCases.map(\.rawValue)))
-        #expect(places == [0, 2, 4])
+        #expect(places.sorted() == expected)
     }
 
     @Test func choicesFollowSeedIdAndEpochAlone() throws {
@@ -86,7 +90,7 @@ struct AugmenterTests {
         record.turns[0].value = "What?"
         let result = try augmenter().augmented(record) { _ in
             Issue.record("a picture was asked for")
-            return decoded(blockPicture(0))
+            return MemoryPicture(blockPicture(0))
         }
         #expect(result == record)
     }
@@ -98,7 +102,7 @@ struct AugmenterTests {
             let record = pictureRecord("p\(index)")
             return try augmenter.augmented(record) { _ in
                 decodedCount += 1
-                return decoded(blockPicture(0))
+                return MemoryPicture(blockPicture(0))
             } != record
         }
         #expect((110...190).contains(changed))
@@ -132,7 +136,10 @@ struct AugmenterTests {
         var record = pictureRecord("m")
         record.images = ["0.png", "1.png"]
         record.turns[2].value = "And this <image> here?"
-        let augmenter = try augmenter { $0.maxQuestions = 2 }
+        let augmenter = try augmenter {
+            $0.maxQuestions = 2
+            $0.placement = .anywhere
+        }
         var asked: Set<Int> = []
         for index in 0..<200 {
             record.id = "m\(index)"

@@ -9,12 +9,12 @@ struct CognitionTests {
         _ pixels: Pixels, _ change: (inout CognitionConfiguration) -> Void = { _ in },
         tiler: Tiler? = nil,
         budget: Int = 48
-    ) -> CognitionQuestionMaker {
+    ) throws -> CognitionQuestionMaker {
         var configuration = CognitionConfiguration()
         change(&configuration)
         return CognitionQuestionMaker(
-            picture: CognitionPicture(
-                decoded(pixels), codebook: BrightnessCodebook(), tiler: tiler),
+            picture: try CognitionPicture(
+                MemoryPicture(pixels), codebook: BrightnessCodebook(), tiler: tiler),
             configuration: configuration, budget: budget)
     }
 
@@ -34,7 +34,7 @@ struct CognitionTests {
 
     @Test func codeQuestionsAgreeWithTheGrid() throws {
         let pixels = blockPicture(1)
-        let maker = maker(pixels)
+        let maker = try maker(pixels)
         let grid = try BrightnessCodebook().indices(of: pixels, longestSide: 16)
         #expect(grid.shape == GridShape(rows: 12, columns: 16))
         for question in try questions(maker, .vqWindow) {
@@ -79,7 +79,7 @@ struct CognitionTests {
         // Padding 120 x 90 to multiples of 64 gives 128 x 128; the picture lies at the top left.
         let tiler = try Tiler(TilingConfiguration(tileWidth: 64, tileHeight: 64))
         let pixels = blockPicture(2)
-        let maker = maker(pixels, { $0.coordinates = kind }, tiler: tiler)
+        let maker = try maker(pixels, { $0.coordinates = kind }, tiler: tiler)
         for task in [CognitionTask.pxQuarter, .pxWindow] {
             for question in try questions(maker, task) {
                 let (left, right) = (number(question, "left"), number(question, "right"))
@@ -172,7 +172,7 @@ struct CognitionTests {
     func oddPicturesAreSafe(width: Int, height: Int) throws {
         let tiler = try Tiler(TilingConfiguration(tileWidth: 32, tileHeight: 32, maxTiles: 4))
         for kind in CoordinateKind.allCases {
-            let maker = maker(
+            let maker = try maker(
                 blockPicture(6, width: width, height: height, block: 1), { $0.coordinates = kind },
                 tiler: tiler)
             for task in CognitionTask.allCases {
@@ -184,8 +184,8 @@ struct CognitionTests {
     }
 
     @Test func fewerLevelsCountInFewerNumbers() throws {
-        let coarse = maker(blockPicture(7)) { $0.colourLevels = 8 }
-        let fine = maker(blockPicture(7))
+        let coarse = try maker(blockPicture(7)) { $0.colourLevels = 8 }
+        let fine = try maker(blockPicture(7))
         for (a, b) in zip(try questions(coarse, .pxPoint), try questions(fine, .pxPoint)) {
             guard case .colours(let few, _) = a.answer, case .colours(let many, _) = b.answer else {
                 continue

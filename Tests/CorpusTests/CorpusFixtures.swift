@@ -46,6 +46,15 @@ func decoded(_ pixels: Pixels) -> Picture {
     Picture(pixels: pixels, original: pixels.size, shrink: 1)
 }
 
+/// A picture in memory, as the tasks open it.
+final class MemoryPicture: PictureAccess {
+    private let decoded: Picture
+    init(_ pixels: Pixels) { decoded = CorpusTests.decoded(pixels) }
+    func size() throws -> PictureSize { decoded.original }
+    func picture() throws -> Picture { decoded }
+    func contentKey() throws -> String? { nil }
+}
+
 /// A codebook whose code is the mean brightness of a cell in 16 levels: easy to know, quick to make.
 struct BrightnessCodebook: Codebook {
     let name = "brightness-16"

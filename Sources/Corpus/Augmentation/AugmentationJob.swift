@@ -75,8 +75,9 @@ public struct AugmentationJob: Sendable {
     public var resumes = true
     /// How large a record may be.
     public var limits = RecordLimits()
-    /// Records a journal entry covers at least.
+    /// A journal entry covers so many records, or so many seconds, whichever end first.
     var recordsBetweenFlushes = 2048
+    var secondsBetweenFlushes = 5.0
 
     private let records: RecordCollection
     private let augmenter: Augmenter
@@ -157,6 +158,7 @@ public struct AugmentationJob: Sendable {
             }
         }
         var flushed = journal.done
+        var flushTime = ContinuousClock.now
         while let outcomes = pool.next() {
             for outcome in outcomes {
                 switch outcome {
@@ -172,7 +174,9 @@ public struct AugmentationJob: Sendable {
                 }
             }
             journal.done += outcomes.count
-            if journal.done - flushed >= recordsBetweenFlushes {
+            if journal.done - flushed >= recordsBetweenFlushes
+                || flushTime.duration(to: .now) >= .seconds(secondsBetweenFlushes)
+            {
                 try writer.flush()
                 try rejects.flush()
                 journal.written = writer.count
@@ -182,6 +186,7 @@ public struct AugmentationJob: Sendable {
                     uniqueKeysWithValues: ledger.counts.map { ($0.key.rawValue, $0.value) })
                 try AtomicFile.write([UInt8](JSONEncoder().encode(journal)), to: journalPath)
                 flushed = journal.done
+                flushTime = .now
             }
             try progress?(
                 AugmentationProgress(
@@ -208,11 +213,7 @@ public struct AugmentationJob: Sendable {
                 try record.check(limits)
                 let paths = try paths(of: record)
                 let result = try augmenter.augmented(record, epoch: epoch) { index in
-                    do {
-                        return try reader.picture(path: paths[index])
-                    } catch let error as PictureError {
-                        throw RecordProblem(kind: .unreadablePicture, reason: "\(error)")
-                    }
+                    FilePicture(path: paths[index], reader: reader)
                 }
                 return .written(
                     result.encoded(), isAugmented: result.turns.count > record.turns.count)

@@ -60,9 +60,9 @@ public struct SampleBuilder: Sendable {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
         let tiling = (try? encoder.encode(tiler.configuration)) ?? Data()
-        let alpha = "\(reader.alpha) \(reader.appliesOrientation) \(reader.convertsProfiles)"
+        let decoding = FilePicture.key(of: reader)
         tilingKey = String(
-            tiling.withUnsafeBytes { stableHash($0, seed: stableHash(alpha)) }, radix: 16)
+            tiling.withUnsafeBytes { stableHash($0, seed: stableHash(decoding)) }, radix: 16)
     }
 
     /// The sample of a record; throws a ``Rejection`` without place where it cannot be one.
@@ -77,35 +77,26 @@ public struct SampleBuilder: Sendable {
     func sample(_ record: Record, epoch: Int, cache: PictureCache?) throws -> Sample {
         try record.check(settings.limits)
         let paths = try paths(of: record)
-        var decoded: [Int: Picture] = [:]
-        func picture(_ index: Int) throws -> Picture {
-            if let known = decoded[index] { return known }
-            do {
-                let picture = try reader.picture(path: paths[index])
-                decoded[index] = picture
-                return picture
-            } catch let error as PictureError {
-                throw RecordProblem(kind: .unreadablePicture, reason: "\(error)")
-            }
-        }
+        let files = paths.map { FilePicture(path: $0, reader: reader) }
         let augmented: Record
         do {
-            augmented = try augmenter?.augmented(record, epoch: epoch, picture: picture) ?? record
+            augmented =
+                try augmenter?.augmented(record, epoch: epoch) { files[$0] } ?? record
         } catch let error as PictureError {
             throw RecordProblem(kind: .unreadablePicture, reason: "\(error)")
         }
         let prompt = try prompt(of: augmented)
 
         var entries: [PictureCache.Entry] = []
-        for (index, path) in paths.enumerated() {
-            if let known = cache?[path] {
+        for file in files {
+            if let known = cache?[file.path] {
                 entries.append(known)
                 continue
             }
-            let entry = try tiled(picture(index), path: path)
-            cache?.insert(entry, for: path)
+            let entry = try tiled(file)
+            cache?.insert(entry, for: file.path)
             entries.append(entry)
-            decoded[index] = nil
+            file.forget()
         }
         let counts = entries.map { visualTokenCount($0.tiled.geometry) }
         let fitting = try cut(prompt, counts)
@@ -125,14 +116,11 @@ public struct SampleBuilder: Sendable {
         return try record.images.map { try folder.resolve($0) }
     }
 
-    private func tiled(_ picture: Picture, path: String) throws -> PictureCache.Entry {
+    private func tiled(_ file: FilePicture) throws -> PictureCache.Entry {
         do {
-            let tiled = try tiler.tile(picture)
-            let content = try MappedFile(path: path).withBytes { contentKey($0) }
-            return PictureCache.Entry(tiled: tiled, key: "\(content)-\(tilingKey)")
+            let tiled = try tiler.tile(file.picture())
+            return PictureCache.Entry(tiled: tiled, key: "\(try file.content())-\(tilingKey)")
         } catch let error as PictureError {
-            throw RecordProblem(kind: .unreadablePicture, reason: "\(error)")
-        } catch let error as CorpusError {
             throw RecordProblem(kind: .unreadablePicture, reason: "\(error)")
         }
     }

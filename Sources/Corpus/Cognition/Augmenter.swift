@@ -17,6 +17,7 @@ public struct Augmenter: Sendable {
 
     private let templates: TemplateLibrary
     private let codebook: (any Codebook)?
+    private let cache: CodeCache?
     private let tiler: Tiler?
     private let tasks: [CognitionTask]
     private let taskWeights: [Double]
@@ -27,16 +28,18 @@ public struct Augmenter: Sendable {
     /// - Parameters:
     ///   - templates: from ``Prompting/TemplateLibrary/cognition(_:)``.
     ///   - codebook: needed by the tasks that ask for codes; without one only colours are asked.
+    ///   - cache: where codes are kept; what becomes of a record is the same with and without.
     ///   - tiler: needed for coordinates of the padded picture.
     /// - Throws: ``CorpusError/setting(name:problem:)`` for a task, language or coordinate that cannot be had.
     public init(
         _ configuration: CognitionConfiguration, templates: TemplateLibrary,
-        codebook: (any Codebook)? = nil, tiler: Tiler? = nil
+        codebook: (any Codebook)? = nil, cache: CodeCache? = nil, tiler: Tiler? = nil
     ) throws {
         try configuration.check()
         self.configuration = configuration
         self.templates = templates
         self.codebook = codebook
+        self.cache = cache
         self.tiler = tiler
         languages = configuration.languages.filter { $0.value > 0 }.keys.sorted()
         languageWeights = languages.map { configuration.languages[$0] ?? 0 }
@@ -78,16 +81,17 @@ public struct Augmenter: Sendable {
 
     /// `record` with questions slipped in, or as it is.
     ///
-    /// `picture` decodes the record's picture at an index and is called only where it is needed, once each; what
-    /// it throws is passed on. The inserted human turns carry their task under the key `cognition`.
+    /// `access` gives the record's picture at an index and is called only where it is needed, once each; what it
+    /// and the picture throw is passed on. The inserted human turns carry a ``CognitionMark``.
     public func augmented(
-        _ record: Record, epoch: Int = 0, picture: (_ index: Int) throws -> Picture
+        _ record: Record, epoch: Int = 0, access: (_ index: Int) throws -> any PictureAccess
     ) throws -> Record {
         guard !record.images.isEmpty else { return record }
         var generator = SeededGenerator(
             seed: configuration.seed, "cognition", record.id, String(epoch))
         guard generator.unit() < configuration.probability else { return record }
-        let gaps = TurnGap.gaps(in: record)
+        var gaps = TurnGap.gaps(in: record)
+        if configuration.placement == .before { gaps.removeAll { $0.turn == record.turns.count } }
         let askable = record.images.indices.filter { index in gaps.contains { $0.shows(index) } }
         guard !askable.isEmpty else { return record }
 
@@ -102,7 +106,8 @@ public struct Augmenter: Sendable {
                 let gap = generator.element(of: gaps.filter { $0.shows(index) })
                 let source =
                     try pictures[index]
-                    ?? CognitionPicture(picture(index), codebook: codebook, tiler: tiler)
+                    ?? CognitionPicture(
+                        access(index), codebook: codebook, cache: cache, tiler: tiler)
                 pictures[index] = source
                 let maker = CognitionQuestionMaker(
                     picture: source, configuration: configuration,
@@ -114,8 +119,8 @@ public struct Augmenter: Sendable {
                 let (text, answer) = words(
                     question, picture: record.images.count > 1 ? index : nil, language: language,
                     &generator)
-                insertions.append(
-                    Insertion(gap: gap, picture: index, task: task, question: text, answer: answer))
+                let mark = CognitionMark(task: task, picture: index, regions: question.regions)
+                insertions.append(Insertion(gap: gap, mark: mark, question: text, answer: answer))
                 break
             }
             if left < 3 { break }

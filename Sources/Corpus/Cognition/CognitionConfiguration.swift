@@ -1,3 +1,11 @@
+/// Between which turns of a conversation a question may stand; never between a question and its answer.
+public enum CognitionPlacement: String, Codable, CaseIterable, Sendable {
+    /// Only before a round of the conversation, which can then build on what was seen.
+    case before
+    /// At the conversation's end, too.
+    case anywhere
+}
+
 /// What cognition turns are made, how many, and how they are written.
 public struct CognitionConfiguration: Codable, Equatable, Sendable {
     /// Decides every choice together with a record's id and the epoch.
@@ -10,6 +18,8 @@ public struct CognitionConfiguration: Codable, Equatable, Sendable {
     public var tasks: [CognitionTask: Double]
     /// Relative weight of each language; every task asked needs templates in all of them.
     public var languages: [String: Double]
+    /// Between which turns a question may stand.
+    public var placement: CognitionPlacement
     /// How codes and colours are written.
     public var answers: AnswerVocabulary
     /// How coordinates in the picture are counted.
@@ -29,7 +39,7 @@ public struct CognitionConfiguration: Codable, Equatable, Sendable {
     public var numbersPerRecord: Int
 
     enum CodingKeys: String, CodingKey {
-        case seed, probability, maxQuestions, tasks, languages, answers, coordinates, grid,
+        case seed, probability, maxQuestions, tasks, languages, placement, answers, coordinates, grid,
             coarseGrid
         case colourGrid, colourLevels, numbersPerAnswer, numbersPerRecord
     }
@@ -37,7 +47,8 @@ public struct CognitionConfiguration: Codable, Equatable, Sendable {
     public init(
         seed: UInt64 = 0, probability: Double = 1, maxQuestions: Int = 1,
         tasks: [CognitionTask: Double] = [:], languages: [String: Double] = ["en": 1],
-        answers: AnswerVocabulary = .text, coordinates: CoordinateKind = .thousandths,
+        placement: CognitionPlacement = .before, answers: AnswerVocabulary = .text,
+        coordinates: CoordinateKind = .thousandths,
         grid: Int = 16,
         coarseGrid: Int = 6, colourGrid: Int = 4, colourLevels: Int = 256,
         numbersPerAnswer: Int = 48,
@@ -48,6 +59,7 @@ public struct CognitionConfiguration: Codable, Equatable, Sendable {
         self.maxQuestions = maxQuestions
         self.tasks = tasks
         self.languages = languages
+        self.placement = placement
         self.answers = answers
         self.coordinates = coordinates
         self.grid = grid
@@ -69,6 +81,7 @@ public struct CognitionConfiguration: Codable, Equatable, Sendable {
         maxQuestions = try value(.maxQuestions, base.maxQuestions)
         tasks = try value(.tasks, base.tasks)
         languages = try value(.languages, base.languages)
+        placement = try value(.placement, base.placement)
         answers = try value(.answers, base.answers)
         coordinates = try value(.coordinates, base.coordinates)
         grid = try value(.grid, base.grid)

@@ -1,48 +1,67 @@
 import AnyRes
 import Codecs
 
-/// One picture as the cognition tasks look at it: decoded once, codes computed once a grid.
+/// One picture as the cognition tasks look at it: decoded at most once, codes computed once a grid.
 final class CognitionPicture {
-    let picture: Picture
+    private let access: any PictureAccess
     private let codebook: (any Codebook)?
+    private let cache: CodeCache?
     private let tiler: Tiler?
     private var grids: [Int: CodeGrid] = [:]
+    /// Upright size of the picture in its file.
+    let size: PictureSize
 
-    init(_ picture: Picture, codebook: (any Codebook)?, tiler: Tiler?) {
-        (self.picture, self.codebook, self.tiler) = (picture, codebook, tiler)
+    init(
+        _ access: any PictureAccess, codebook: (any Codebook)?, cache: CodeCache? = nil,
+        tiler: Tiler?
+    ) throws {
+        (self.access, self.codebook, self.cache, self.tiler) = (access, codebook, cache, tiler)
+        size = try access.size()
     }
+
+    /// The decoded picture.
+    func picture() throws -> Picture { try access.picture() }
 
     var codeCount: Int { codebook?.codeCount ?? 0 }
 
     /// The grid with `longestSide` cells along the longer side.
     func shape(longestSide: Int) -> GridShape {
-        GridShape(
-            width: picture.pixels.width, height: picture.pixels.height, longestSide: longestSide)
+        GridShape(width: size.width, height: size.height, longestSide: longestSide)
     }
 
     /// The codes on that grid; nil without a codebook.
     func codes(longestSide: Int) throws -> CodeGrid? {
         guard let codebook else { return nil }
         if let known = grids[longestSide] { return known }
-        let grid = try codebook.indices(of: picture.pixels, longestSide: longestSide)
+        let shape = shape(longestSide: longestSide)
+        func make() throws -> CodeGrid {
+            try codebook.indices(of: shape.fitted(picture().pixels, stride: codebook.stride))
+        }
+        let grid =
+            if let cache, let key = try access.contentKey() {
+                try cache.grid(picture: key, codebook: codebook, shape: shape, make: make)
+            } else {
+                try make()
+            }
         grids[longestSide] = grid
         return grid
     }
 
     func frame(_ kind: CoordinateKind) throws -> CoordinateFrame {
-        let geometry = try tiler?.plan(
-            width: picture.original.width, height: picture.original.height)
-        return CoordinateFrame(kind, of: picture, geometry: geometry)
+        let geometry = try tiler?.plan(width: size.width, height: size.height)
+        return CoordinateFrame(kind, of: try picture(), geometry: geometry)
     }
 
     /// Mean colours of a region of stored pixels on a grid, row by row; rounded half up to bytes, then counted in
     /// `levels`. Every cell has at least one pixel when the region has as many as the grid.
-    func meanColours(x: Range<Int>, y: Range<Int>, shape: GridShape, levels: Int) -> [ColourLevels]
-    {
-        (0..<shape.rows).flatMap { row in
+    func meanColours(
+        x: Range<Int>, y: Range<Int>, shape: GridShape, levels: Int
+    ) throws -> [ColourLevels] {
+        let pixels = try picture().pixels
+        return (0..<shape.rows).flatMap { row in
             (0..<shape.columns).map { column in
-                meanColour(
-                    x: Self.part(column, of: shape.columns, in: x),
+                Self.meanColour(
+                    of: pixels, x: Self.part(column, of: shape.columns, in: x),
                     y: Self.part(row, of: shape.rows, in: y),
                     levels: levels)
             }
@@ -54,10 +73,12 @@ final class CognitionPicture {
         return start + index * range.count / count..<start + (index + 1) * range.count / count
     }
 
-    private func meanColour(x: Range<Int>, y: Range<Int>, levels: Int) -> ColourLevels {
-        let width = picture.pixels.width
+    private static func meanColour(
+        of pixels: Pixels, x: Range<Int>, y: Range<Int>, levels: Int
+    ) -> ColourLevels {
+        let width = pixels.width
         var (red, green, blue) = (0, 0, 0)
-        picture.pixels.bytes.withUnsafeBufferPointer { bytes in
+        pixels.bytes.withUnsafeBufferPointer { bytes in
             for row in y {
                 var offset = (row * width + x.lowerBound) * 3
                 for _ in x {

@@ -27,6 +27,8 @@ struct CognitionQuestion: Equatable {
     var colour: ColourLevels?
     /// A code it names.
     var code: Int?
+    /// The parts of the picture it is about, or where its answer lies.
+    var regions: [CognitionRegion]
     let answer: Answer
 
     /// Numbers in its answer.
@@ -60,7 +62,7 @@ struct CognitionQuestionMaker {
         case .pxWindow:
             try region(task, share: (1, 4 + generator.below(5)), ofUpperLeft: false, &generator)
         case .pxPoint: try point(&generator)
-        case .pxFind: findColour(&generator)
+        case .pxFind: try findColour(&generator)
         }
     }
 
@@ -75,6 +77,7 @@ struct CognitionQuestionMaker {
         }
         return CognitionQuestion(
             task: .vqGrid, fields: sizes(codes.shape),
+            regions: [region(codes.shape, rows: 0..<codes.rows, columns: 0..<codes.columns)],
             answer: .codes(codes.values, columns: codes.columns))
     }
 
@@ -93,7 +96,10 @@ struct CognitionQuestionMaker {
         fields["width"] = "\(columns)"
         let values = codes.window(rows: top..<top + rows, columns: left..<left + columns)
         return CognitionQuestion(
-            task: .vqWindow, fields: fields, answer: .codes(values, columns: columns))
+            task: .vqWindow, fields: fields,
+            regions: [
+                region(codes.shape, rows: top..<top + rows, columns: left..<left + columns)
+            ], answer: .codes(values, columns: columns))
     }
 
     /// Some cells, in reading order.
@@ -112,7 +118,7 @@ struct CognitionQuestionMaker {
         fields["count"] = "\(cells.count)"
         fields["cells"] = cells.map { "(\($0.row), \($0.column))" }.joined(separator: ", ")
         return CognitionQuestion(
-            task: task, fields: fields,
+            task: task, fields: fields, regions: cells.map { region(codes.shape, $0) },
             answer: .codes(chosen.map { codes.values[$0] }, columns: chosen.count))
     }
 
@@ -129,11 +135,23 @@ struct CognitionQuestionMaker {
             CognitionQuestion.Cell(row: $0 / codes.columns + 1, column: $0 % codes.columns + 1)
         }
         return CognitionQuestion(
-            task: .vqFind, fields: sizes(codes.shape), code: code, answer: .cells(cells))
+            task: .vqFind, fields: sizes(codes.shape), code: code,
+            regions: cells.map { region(codes.shape, $0) }, answer: .cells(cells))
     }
 
     private func sizes(_ shape: GridShape) -> [String: String] {
         ["rows": "\(shape.rows)", "columns": "\(shape.columns)", "codes": "\(picture.codeCount)"]
+    }
+
+    private func region(_ shape: GridShape, _ cell: CognitionQuestion.Cell) -> CognitionRegion {
+        region(shape, rows: cell.row - 1..<cell.row, columns: cell.column - 1..<cell.column)
+    }
+
+    private func region(
+        _ shape: GridShape, rows: Range<Int>, columns: Range<Int>
+    ) -> CognitionRegion {
+        CognitionRegion(
+            x: columns, of: shape.columns, y: rows, of: shape.rows, in: picture.size)
     }
 
     // MARK: Colours
@@ -166,11 +184,18 @@ struct CognitionQuestionMaker {
             "top": "\(down.lowerBound)", "right": "\(across.upperBound)",
             "bottom": "\(down.upperBound)",
         ]
-        let colours = picture.meanColours(
+        let colours = try picture.meanColours(
             x: x, y: y, shape: shape, levels: configuration.colourLevels)
         return CognitionQuestion(
-            task: task, fields: fields, frame: frame,
+            task: task, fields: fields, frame: frame, regions: [region(frame, x: x, y: y)],
             answer: .colours(colours, columns: shape.columns))
+    }
+
+    private func region(
+        _ frame: CoordinateFrame, x: Range<Int>, y: Range<Int>
+    ) -> CognitionRegion {
+        CognitionRegion(
+            x: x, of: frame.x.pixelCount, y: y, of: frame.y.pixelCount, in: picture.size)
     }
 
     private func point(_ generator: inout SeededGenerator) throws -> CognitionQuestion? {
@@ -178,22 +203,23 @@ struct CognitionQuestionMaker {
         let column = frame.x.range.lowerBound + generator.below(frame.x.range.count)
         let row = frame.y.range.lowerBound + generator.below(frame.y.range.count)
         let (x, y) = (frame.x.pixel(at: column), frame.y.pixel(at: row))
-        let colours = picture.meanColours(
+        let colours = try picture.meanColours(
             x: x..<x + 1, y: y..<y + 1, shape: GridShape(rows: 1, columns: 1),
             levels: configuration.colourLevels)
         return CognitionQuestion(
             task: .pxPoint, fields: ["x": "\(column)", "y": "\(row)"], frame: frame,
+            regions: [region(frame, x: x..<x + 1, y: y..<y + 1)],
             answer: .colours(colours, columns: 1))
     }
 
     /// The one cell of the coarse grid with a colour that no other cell comes near.
-    private func findColour(_ generator: inout SeededGenerator) -> CognitionQuestion? {
+    private func findColour(_ generator: inout SeededGenerator) throws -> CognitionQuestion? {
         let shape = picture.shape(longestSide: configuration.coarseGrid)
-        let size = picture.picture.pixels.size
+        let size = try picture.picture().pixels.size
         guard shape.count > 1, size.width >= shape.columns, size.height >= shape.rows else {
             return nil
         }
-        let colours = picture.meanColours(
+        let colours = try picture.meanColours(
             x: 0..<size.width, y: 0..<size.height, shape: shape, levels: configuration.colourLevels)
         func distance(_ a: ColourLevels, _ b: ColourLevels) -> Int {
             abs(a.red - b.red) + abs(a.green - b.green) + abs(a.blue - b.blue)
@@ -209,6 +235,7 @@ struct CognitionQuestionMaker {
         let place = CognitionQuestion.Cell(
             row: cell / shape.columns + 1, column: cell % shape.columns + 1)
         return CognitionQuestion(
-            task: .pxFind, fields: sizes(shape), colour: colours[cell], answer: .cells([place]))
+            task: .pxFind, fields: sizes(shape), colour: colours[cell],
+            regions: [region(shape, place)], answer: .cells([place]))
     }
 }

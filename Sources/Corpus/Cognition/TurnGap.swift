@@ -63,8 +63,7 @@ struct TurnGap: Equatable {
 /// A question with its answer, and where it goes.
 struct Insertion {
     let gap: TurnGap
-    let picture: Int
-    let task: CognitionTask
+    let mark: CognitionMark
     let question: String
     let answer: String
 }
@@ -79,16 +78,17 @@ extension TurnGap {
             let here = insertions.filter { $0.gap.turn == index }
             var next = index < record.turns.count ? record.turns[index] : nil
             var lead = ""
-            if let gap = here.first?.gap, here.contains(where: { $0.picture >= gap.shown }),
+            if let gap = here.first?.gap, here.contains(where: { $0.mark.picture >= gap.shown }),
                 let rest = next.flatMap({ withoutImages($0.value, gap.movable) })
             {
                 next?.value = rest
                 lead = String(repeating: Record.imageToken + "\n", count: gap.movable)
             }
             for insertion in here {
-                let mark = JSONObject([.init("cognition", .string(insertion.task.rawValue))])
                 result.turns.append(
-                    RecordTurn(from: .human, value: lead + insertion.question, extra: mark))
+                    RecordTurn(
+                        from: .human, value: lead + insertion.question,
+                        extra: insertion.mark.fields))
                 result.turns.append(RecordTurn(from: .gpt, value: insertion.answer))
                 lead = ""
             }

@@ -15,6 +15,11 @@ public indirect enum JSONValue: Equatable, Sendable {
         if case .number(let digits) = self { Double(digits) } else { nil }
     }
 
+    /// The number as an `Int`; nil for other values and numbers.
+    public var integer: Int? {
+        if case .number(let digits) = self { Int(digits) } else { nil }
+    }
+
     /// The text of a string; nil for other values.
     public var text: String? {
         if case .string(let text) = self { text } else { nil }

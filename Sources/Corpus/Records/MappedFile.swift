@@ -43,6 +43,16 @@ final class MappedFile: @unchecked Sendable {
         return try body(bytes)
     }
 
+    /// Gives back the memory of the pages before `offset`, all of them by default; they are read again when they
+    /// are asked for.
+    func release(upTo offset: Int? = nil) {
+        guard let start = bytes.baseAddress else { return }
+        let length = min(offset ?? count, count) / Int(getpagesize()) * Int(getpagesize())
+        if length > 0 {
+            madvise(UnsafeMutableRawPointer(mutating: start), length, MADV_DONTNEED)
+        }
+    }
+
     deinit {
         if let start = bytes.baseAddress {
             munmap(UnsafeMutableRawPointer(mutating: start), bytes.count)

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// A file of records, JSON array or JSONL, of any size.
 ///
@@ -16,6 +17,10 @@ public final class RecordFile: Sendable {
 
     private let file: MappedFile
     private let index: RecordIndex
+    /// Bytes of records decoded so far: now and then the pages they came from are given back, so that a file
+    /// larger than memory can be read from end to end.
+    private let decoded = Atomic<Int>(0)
+    private static let keptBytes = 64 << 20
 
     /// Opens a file. Where it is large, its index is kept beside it in `.NAME.vlsa-index` (quietly not, in a
     /// folder that cannot be written to) and used again while size, time and sampled bytes are the same.
@@ -31,9 +36,11 @@ public final class RecordFile: Sendable {
         if file.count >= bytes, let kept = cache.read(key) {
             index = kept
         } else {
+            let file = file
             index = try file.withBytes { (bytes) throws(CorpusError) in
-                try RecordScanner.scan(bytes, path: path)
+                try RecordScanner.scan(bytes, path: path) { file.release(upTo: $0) }
             }
+            file.release()
             if file.count >= bytes { cache.write(index, key) }
         }
     }
@@ -56,6 +63,8 @@ public final class RecordFile: Sendable {
             throw RecordProblem(
                 kind: .malformed, reason: "\(length) bytes, over the limit of \(limits.bytes)")
         }
+        let total = decoded.add(length, ordering: .relaxed)
+        if total.newValue / Self.keptBytes != total.oldValue / Self.keptBytes { file.release() }
         do {
             return try file.withBytes { (bytes) throws(JSONProblem) in
                 try JSONParser.parse(

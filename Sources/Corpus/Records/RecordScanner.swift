@@ -26,21 +26,29 @@ struct RecordIndex: Equatable {
 struct RecordScanner {
     private let bytes: UnsafeRawBufferPointer
     private let path: String
+    private let passed: (Int) -> Void
     private var position = 0
+    private var reported = 0
 
-    /// Scans a whole file.
-    static func scan(_ bytes: UnsafeRawBufferPointer, path: String) throws(CorpusError)
-        -> RecordIndex
-    {
-        var scanner = RecordScanner(bytes: bytes, path: path)
+    /// Scans a whole file. `passed` is told now and then which offset nothing more before is looked at.
+    static func scan(
+        _ bytes: UnsafeRawBufferPointer, path: String, passed: @escaping (Int) -> Void = { _ in }
+    ) throws(CorpusError) -> RecordIndex {
+        var scanner = RecordScanner(bytes: bytes, path: path, passed: passed)
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { scanner.position = 3 }
         scanner.skipSpace()
         guard let first = scanner.next else { throw .file(path: path, problem: "holds no records") }
         return first == UInt8(ascii: "[") ? try scanner.array() : try scanner.lines()
     }
 
-    private init(bytes: UnsafeRawBufferPointer, path: String) {
-        (self.bytes, self.path) = (bytes, path)
+    private init(bytes: UnsafeRawBufferPointer, path: String, passed: @escaping (Int) -> Void) {
+        (self.bytes, self.path, self.passed) = (bytes, path, passed)
+    }
+
+    private mutating func report() {
+        guard position - reported > 32 << 20 else { return }
+        reported = position
+        passed(position)
     }
 
     private var next: UInt8? { position < bytes.count ? bytes[position] : nil }
@@ -70,6 +78,7 @@ struct RecordScanner {
             }
             try index.append(start..<last, id: id, path: path)
             position = end
+            report()
         }
     }
 
@@ -105,6 +114,7 @@ struct RecordScanner {
                     }
                 }
                 try index.append(start..<position, id: id, path: path)
+                report()
                 skipSpace()
                 if next == UInt8(ascii: "]") { break }
                 guard next == UInt8(ascii: ",") else {
