@@ -2,7 +2,8 @@
 #   make demo    build, then the whole job on the embedded tiny stack: data, foundation, three stages, answers
 #   make test    build, then all tests
 #   make torture N=200   kills a training process that often at random moments; what it saved must survive
-.PHONY: setup build demo test torture bench format clean
+#   make golden DIR=FOLDER   compares with the reference's results in a folder laid out like Tests/Fixtures
+.PHONY: setup build demo test torture golden bench format clean
 SWIFT_BUILD = swift build -c release --product vlsa
 
 setup:
@@ -20,6 +21,9 @@ test: setup
 N ?= 200
 torture: setup
 	@VLSA_KILLS=$(N) swift test --filter TortureTests
+
+golden: setup
+	@Scripts/golden.sh "$(DIR)"
 
 bench: build
 	@Benchmarks/run.sh

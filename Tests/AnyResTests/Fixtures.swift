@@ -1,15 +1,12 @@
 import Foundation
+import GoldenSupport
 import Testing
 
 @testable import AnyRes
 
-/// Files under Tests/Fixtures/images.
+/// Files of the golden family `images`.
 enum Fixtures {
-    static let folder: String = {
-        let file = URL(fileURLWithPath: #filePath)
-        return file.deletingLastPathComponent().deletingLastPathComponent()
-            .appendingPathComponent("Fixtures/images").path
-    }()
+    static let folder = GoldenFolder.path + "/images"
 
     static func path(_ name: String) -> String { folder + "/" + name }
 
@@ -81,4 +78,24 @@ func noise(width: Int, height: Int, seed: UInt64) -> Pixels {
         withUnsafeBytes(of: numbers.next()) { bytes += $0 }
     }
     return Pixels(width: width, height: height, bytes: Array(bytes.prefix(width * height * 3)))
+}
+
+/// Holds bytes against the reference's and reports the largest difference under `images`.
+func expectGolden(
+    _ found: [UInt8], _ expected: [UInt8], within tolerance: Int = 0, _ label: String,
+    sourceLocation: SourceLocation = #_sourceLocation
+) {
+    let off = difference(found, expected)
+    GoldenReport.record(
+        "images", absolute: Double(off.largest), largest: 255, isWithin: off.largest <= tolerance)
+    #expect(off.largest <= tolerance, "\(label)", sourceLocation: sourceLocation)
+}
+
+/// Holds finished values against the reference's, bit for bit, and reports them under `images`.
+func expectGolden(
+    _ found: [Float], _ expected: [Float], _ label: String,
+    sourceLocation: SourceLocation = #_sourceLocation
+) {
+    GoldenReport.record("images", found.map(Double.init), expected.map(Double.init))
+    #expect(found == expected, "\(label)", sourceLocation: sourceLocation)
 }

@@ -160,54 +160,6 @@ struct TilingVectorTests {
             plan.unpaddedGrid(patchesPerSide: 24, rounding: .huggingface).tokenCount == tokens)
     }
 
-    struct Geometry: Decodable {
-        struct Case: Decodable {
-            let width: Int
-            let height: Int
-            let bestResolution: [Int]
-            let resized: [Int]
-            let padTopBottom: [Int]
-            let padLeftRight: [Int]
-            let grid: [Int]
-            let unpaddedRows: Int
-            let unpaddedCols: Int
-            let tiles: Int
-            let imageTokens: Int
-        }
-
-        let tile: Int
-        let patch: Int
-        let gridPinpoints: [[Int]]
-        let cases: [Case]
-    }
-
-    @Test("Hugging Face's geometry of many sizes")
-    func huggingFaceGeometry() throws {
-        let data = try Data(
-            contentsOf: URL(fileURLWithPath: Fixtures.path("llava_next_geometry.json")))
-        let decoder = JSONDecoder()
-        decoder.keyDecodingStrategy = .convertFromSnakeCase
-        let geometry = try decoder.decode(Geometry.self, from: data)
-        #expect(geometry.cases.count == 64)
-        let tiler = try tiler(geometry.tile, .list(geometry.gridPinpoints), order: .huggingface)
-        let patches = geometry.tile / geometry.patch
-        for row in geometry.cases {
-            let plan = try tiler.plan(width: row.width, height: row.height)
-            let name: Comment = "\(row.width) x \(row.height)"
-            #expect([plan.padded.height, plan.padded.width] == row.bestResolution, name)
-            #expect([plan.scaled.height, plan.scaled.width] == row.resized, name)
-            #expect(
-                [plan.offsetY, plan.offsetX] == [row.padTopBottom[0], row.padLeftRight[0]], name
-            )
-            #expect([plan.rows * patches, plan.columns * patches] == row.grid, name)
-            #expect(plan.tileCount + 1 == row.tiles, name)
-            let grid = plan.unpaddedGrid(patchesPerSide: patches, rounding: .huggingface)
-            #expect(grid.rows == row.unpaddedRows, name)
-            if row.unpaddedRows > 0 { #expect(grid.columns == row.unpaddedCols, name) }
-            #expect(grid.tokenCount == row.imageTokens, name)
-        }
-    }
-
     @Test(
         "the paper's smallest multiples",
         arguments: [

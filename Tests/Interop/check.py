@@ -1,4 +1,4 @@
-"""Loads the folders that InteropGoldenTests wrote with transformers and diffusers and compares outputs.
+"""Loads the folders that InteropTests wrote with transformers and diffusers and compares outputs.
 
 usage: check.py FOLDER
 """

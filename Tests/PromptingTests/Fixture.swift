@@ -1,11 +1,11 @@
 import Foundation
+import GoldenSupport
 
 @testable import Prompting
 
-/// The files under `Tests/Fixtures`.
+/// The files of the reference's results.
 enum Fixture {
-    static let root = URL(fileURLWithPath: #filePath)
-        .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Fixtures")
+    static let root = URL(fileURLWithPath: GoldenFolder.path)
 
     static func data(_ path: String) throws -> Data {
         try Data(contentsOf: root.appendingPathComponent(path))

@@ -4,59 +4,7 @@ import Testing
 @testable import Torch
 
 @Suite struct SafetensorsTests {
-    private struct Expected: Decodable {
-        struct Entry: Decodable {
-            let dtype: String
-            let shape: [Int]
-            let bytes_hex: String
-        }
-        let accepted: Bool
-        let tensors: [String: Entry]?
-    }
-
-    static let folder = fixture("safetensors_cases")
-
-    private static func expected() throws -> [String: Expected] {
-        let data = try Data(contentsOf: URL(fileURLWithPath: folder + "/expected.json"))
-        return try JSONDecoder().decode([String: Expected].self, from: data)
-    }
-
-    static let names: [String] = {
-        let files = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        return files.filter { $0.hasSuffix(".safetensors") }.sorted()
-    }()
-
-    @Test func everyCaseIsThere() throws {
-        #expect(Self.names == (try Self.expected()).keys.sorted())
-        #expect(Self.names.count > 40)
-    }
-
-    @Test(arguments: names)
-    func agreesWithTheReference(_ name: String) throws {
-        let expected = try #require(try Self.expected()[name])
-        let path = Self.folder + "/" + name
-        guard expected.accepted else {
-            #expect(throws: SafetensorsError.self) { try SafetensorsFile(path: path) }
-            return
-        }
-        // Rejecting a name that is there twice is stricter than the reference, on purpose.
-        if name == "odd_duplicate_key.safetensors" {
-            let error = SafetensorsError.malformedEntry(
-                path: path, name: "a", reason: "the name is there twice")
-            #expect(throws: error) { try SafetensorsFile(path: path) }
-            return
-        }
-        let file = try SafetensorsFile(path: path)
-        let tensors = try #require(expected.tensors)
-        #expect(file.names.sorted() == tensors.keys.sorted())
-        for (name, entry) in tensors {
-            let tensor = try file.tensor(name)
-            #expect(tensor.shape == entry.shape)
-            #expect(SafetensorsHeader.name(of: tensor.dtype) == entry.dtype)
-            let hex = tensor.bytes().map { String(format: "%02x", $0) }.joined()
-            #expect(hex == entry.bytes_hex)
-        }
-    }
+    private static let folder = fixture("safetensors_cases")
 
     @Test func eachKindOfDamageHasItsName() throws {
         func error(_ name: String) -> SafetensorsError? {
@@ -155,8 +103,8 @@ import Testing
                 let before = TorchRuntime.residentBytes
                 let tensor = try SafetensorsFile(path: path).tensor("w")
                 guard tensor.count == bytes / 2, tensor[(-1)...].floats() == [0] else { exit(3) }
-                for name in SafetensorsTests.names {
-                    _ = try? SafetensorsFile(path: SafetensorsTests.folder + "/" + name)
+                for name in SafetensorsGoldenTests.names {
+                    _ = try? SafetensorsFile(path: fixture("safetensors_cases/" + name))
                 }
                 guard TorchRuntime.residentBytes - before < 32 << 20 else { exit(4) }
             }

@@ -1,13 +1,11 @@
 import Foundation
+import GoldenSupport
 import Testing
 
 @testable import Torch
 
-/// A file under Tests/Fixtures.
-func fixture(_ path: String, file: String = #filePath) -> String {
-    URL(fileURLWithPath: file).deletingLastPathComponent().deletingLastPathComponent()
-        .appendingPathComponent("Fixtures").appendingPathComponent(path).path
-}
+/// A file of the reference's results.
+func fixture(_ path: String) -> String { GoldenFolder.path + "/" + path }
 
 /// A folder of its own, removed after `body`.
 func withTemporaryFolder(_ body: (String) throws -> Void) throws {
@@ -43,5 +41,18 @@ func expectValues(
 ) {
     expectClose(
         found.to(.float64), Tensor(doubles: values, shape: shape), absolute: tolerance,
+        sourceLocation: sourceLocation)
+}
+
+/// ``expectClose(_:_:absolute:relative:_:sourceLocation:)`` with the reference's value, reported under
+/// the family's name.
+func expectGolden(
+    _ family: String, _ found: Tensor, _ expected: Tensor, absolute: Double = 0,
+    relative: Double = 0, _ what: String = "", sourceLocation: SourceLocation = #_sourceLocation
+) {
+    GoldenReport.record(
+        family, found.doubles(), expected.doubles(), absolute: absolute, relative: relative)
+    expectClose(
+        found, expected, absolute: absolute, relative: relative, "\(family), \(what)",
         sourceLocation: sourceLocation)
 }

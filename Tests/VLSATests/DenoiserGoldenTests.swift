@@ -1,4 +1,5 @@
 import Foundation
+import GoldenSupport
 import Testing
 import Torch
 import TorchNN
@@ -7,6 +8,9 @@ import TorchNN
 
 /// The SD3 transformer, its schedule and its sampler against the reference.
 @Suite struct DenoiserGoldenTests {
+    static let families = GoldenFolder.families("SD3Transformer2DModel")
+    static let scheduler = "scheduler_flow_match_euler"
+
     private func open(_ family: String) throws -> (MMDiT, ParameterStore) {
         let store = ParameterStore(seed: 1)
         let model = try GoldenFixture(family).folder().denoiser(into: store, at: "denoiser")
@@ -14,7 +18,7 @@ import TorchNN
         return (model, store)
     }
 
-    @Test("blocks, velocity, loss and gradients", arguments: ["sd3", "sd35"])
+    @Test("blocks, velocity, loss and gradients", arguments: families)
     func matchesReference(_ family: String) throws {
         let (model, store) = try open(family)
         store.train(["denoiser"])
@@ -29,15 +33,14 @@ import TorchNN
             pooled: try golden("in.pooled_projections")
         ) { blocks.append(($0, $1, $2)) }
         for (index, image, prompt) in blocks {
-            expectClose(
-                image, try golden("out.block.\(index).hidden_states"), "block \(index), image")
+            try golden.expect(image, "out.block.\(index).hidden_states")
             let key = "out.block.\(index).encoder_hidden_states"
             #expect(golden.has(key) == (prompt != nil))
-            if let prompt { expectClose(prompt, try golden(key), "block \(index), prompt") }
+            if let prompt { try golden.expect(prompt, key) }
         }
-        expectClose(velocity, try golden("out.sample"), "velocity")
+        try golden.expect(velocity, "out.sample")
         let loss = (velocity - (try golden("in.target"))).square().mean()
-        expectLoss(loss, try golden.number("out.loss"))
+        try golden.expectLoss(loss, "out.loss")
         loss.backward()
         try golden.expectGradient(of: latents, "hidden_states")
         try golden.expectGradient(of: context, "encoder_hidden_states")
@@ -45,7 +48,7 @@ import TorchNN
         #expect(store["denoiser.pos_embed.pos_embed"]?.requiresGradient == false)
     }
 
-    @Test("guided sampling", arguments: ["sd3", "sd35"])
+    @Test("guided sampling", arguments: families)
     func guidedSampling(_ family: String) throws {
         let (model, _) = try open(family)
         let golden = try GoldenFixture(family).values()
@@ -56,7 +59,7 @@ import TorchNN
         }
         let expected = try golden("cfg.out.trajectory")
         let sampler = EulerSampler(
-            steps: 4, guidance: try golden.number("cfg.in.guidance_scale"))
+            steps: expected.shape[0], guidance: try golden.number("cfg.in.guidance_scale"))
         let start = try golden("cfg.in.latents")
         let last = withoutGradients {
             sampler(
@@ -68,7 +71,8 @@ import TorchNN
                         pooled: row(pooled, index))
                 },
                 eachStep: { step, state in
-                    expectClose(state, row(expected, step), within: 1e-3, "step \(step)")
+                    golden.expect(
+                        state, equals: row(expected, step), "cfg step \(step)", within: 1e-3)
                 })
         }
         let short = model.sample(
@@ -77,57 +81,75 @@ import TorchNN
         expectClose(short, last, within: 0)
     }
 
-    @Test("noise levels", arguments: [1.0, 3.0])
-    func schedule(_ shift: Double) throws {
-        let golden = try GoldenFixture("scheduler_flow_match_euler").values()
-        let schedule = FlowSchedule(shift: shift)
+    @Test(
+        "noise levels of scheduler_flow_match_euler", .enabled(if: GoldenFolder.contains(scheduler))
+    )
+    func noiseLevels() throws {
+        let golden = try GoldenFixture(Self.scheduler).values()
         func compare(_ made: [Double], _ name: String, scale: Double = 1) throws {
-            let expected = try golden(name)
-            expectClose(
-                Tensor(made.map { Float($0 * scale) }, shape: [made.count]), expected,
-                within: 1e-6 * scale * 4, name)
+            try golden.expect(
+                Tensor(made.map { Float($0 * scale) }, shape: [made.count]), name,
+                within: 1e-6 * scale * 4)
         }
-        let table = schedule.trainingSigmas
-        try compare(table, "shift\(shift).train.sigmas")
-        try compare(table, "shift\(shift).train.timesteps", scale: 1000)
-        for steps in [1, 4, 28, 50] {
-            let sigmas = schedule.sigmas(steps: steps)
-            try compare(sigmas, "shift\(shift).steps\(steps).sigmas")
-            try compare(
-                Array(sigmas.dropLast()), "shift\(shift).steps\(steps).timesteps", scale: 1000)
+        for shift in golden.names(matching: /shift([0-9.]+)\.train\.sigmas/) {
+            let schedule = FlowSchedule(shift: try #require(Double(shift)))
+            let table = schedule.trainingSigmas
+            try compare(table, "shift\(shift).train.sigmas")
+            try compare(table, "shift\(shift).train.timesteps", scale: 1000)
+        }
+        for name in golden.names(matching: /(shift.+\.steps[0-9]+)\.sigmas/) {
+            let match = try #require(name.wholeMatch(of: /shift([0-9.]+)\.steps([0-9]+)/))
+            let schedule = FlowSchedule(shift: try #require(Double(match.1)))
+            let sigmas = schedule.sigmas(steps: try #require(Int(match.2)))
+            try compare(sigmas, name + ".sigmas")
+            try compare(Array(sigmas.dropLast()), name + ".timesteps", scale: 1000)
+        }
+        // A shift of e^mu is the one that follows the picture's size, over levels not shifted yet.
+        for name in golden.names(matching: /(dynamic_mu.+)\.sigmas/) {
+            let match = try #require(name.wholeMatch(of: /dynamic_mu([0-9.]+)\.steps([0-9]+)/))
+            let schedule = FlowSchedule(shift: exp(try #require(Double(match.1))))
+            let last = Double(try #require(Int(match.2)) - 1)
+            let sigmas = stride(from: 0, through: last, by: 1).map { step in
+                schedule.shifted(1 + (0.001 - 1) * step / last)
+            }
+            try compare(sigmas + [0], name + ".sigmas")
         }
     }
 
-    @Test func samplerFollowsALinearField() throws {
-        let golden = try GoldenFixture("scheduler_flow_match_euler").values()
-        let folder = GoldenFixture("scheduler_flow_match_euler").path
+    @Test(
+        "sampling run of scheduler_flow_match_euler", .enabled(if: GoldenFolder.contains(scheduler))
+    )
+    func samplerFollowsALinearField() throws {
+        let golden = try GoldenFixture(Self.scheduler).values()
         let data = try #require(
-            FileManager.default.contents(atPath: folder + "/scheduler_config.json"))
+            FileManager.default.contents(
+                atPath: GoldenFixture(Self.scheduler).path + "/scheduler_config.json"))
         let schedule = try JSONDecoder().decode(FlowSchedule.self, from: data)
-        #expect(schedule == FlowSchedule(shift: 3, trainSteps: 1000))
         let offset = try golden("sampling.in.b")
         let expected = try golden("sampling.out.trajectory")
-        _ = EulerSampler(schedule: schedule, steps: 10)(
+        _ = EulerSampler(schedule: schedule, steps: expected.shape[0])(
             from: try golden("sampling.in.x"),
             velocity: { state, _, _ in state * 0.3 + offset },
             eachStep: { step, state in
-                expectClose(
-                    state, expected.narrowed(axis: 0, start: step, length: 1), within: 1e-5)
+                golden.expect(
+                    state, equals: expected.narrowed(axis: 0, start: step, length: 1),
+                    "sampling step \(step)", within: 1e-5)
             })
     }
 
-    @Test func noisingAndVelocityAgreeWithTheSchedule() throws {
-        let golden = try GoldenFixture("scheduler_flow_match_euler").values()
+    @Test("noising of scheduler_flow_match_euler", .enabled(if: GoldenFolder.contains(scheduler)))
+    func noisingAndVelocityAgreeWithTheSchedule() throws {
+        let golden = try GoldenFixture(Self.scheduler).values()
         let (data, noise) = (try golden("noising.in.sample"), try golden("noising.in.noise"))
-        let time = (try golden("noising.in.timesteps") / 1000).reshaped([3, 1, 1, 1])
-        expectClose(
-            (1 - time) * data + time * noise, try golden("noising.out.noisy"), within: 1e-5)
-        expectClose(noise - data, try golden("noising.out.velocity_target"), within: 1e-6)
+        let time = (try golden("noising.in.timesteps") / 1000).reshaped([-1, 1, 1, 1])
+        try golden.expect((1 - time) * data + time * noise, "noising.out.noisy", within: 1e-5)
+        try golden.expect(noise - data, "noising.out.velocity_target", within: 1e-6)
     }
 
-    @Test func promptOrderIsNothingToTheDenoiser() throws {
-        let (model, _) = try open("sd3")
-        let golden = try GoldenFixture("sd3").values()
+    @Test("the prompt's order is nothing to the denoiser", arguments: families)
+    func promptOrder(_ family: String) throws {
+        let (model, _) = try open(family)
+        let golden = try GoldenFixture(family).values()
         let context = try golden("in.encoder_hidden_states")
         func velocity(_ context: Tensor) throws -> Tensor {
             model(

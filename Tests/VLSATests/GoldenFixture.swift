@@ -1,11 +1,12 @@
 import Foundation
+import GoldenSupport
 import Testing
 import Torch
 import TorchNN
 
 @testable import VLSA
 
-/// A folder of `Tests/Fixtures`: a checkpoint and what the Python reference makes of it.
+/// A family of ``GoldenFolder``: a checkpoint and what the Python reference makes of it.
 struct GoldenFixture: CustomTestStringConvertible {
     /// Which of the two forms of `config.json`.
     enum Form: String, CaseIterable {
@@ -23,14 +24,15 @@ struct GoldenFixture: CustomTestStringConvertible {
 
     var testDescription: String { form == .five ? family : "\(family), configuration of 4.x" }
 
-    static func both(_ families: [String]) -> [GoldenFixture] {
-        families.flatMap { family in Form.allCases.map { GoldenFixture(family, $0) } }
+    /// The families, each with every form of configuration it has.
+    static func forms(_ families: [String]) -> [GoldenFixture] {
+        families.flatMap { family in
+            Form.allCases.filter { GoldenFolder.contains("\(family)/\($0.rawValue)") }
+                .map { GoldenFixture(family, $0) }
+        }
     }
 
-    static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-        .deletingLastPathComponent().appendingPathComponent("Fixtures").path
-
-    var path: String { Self.root + "/" + family }
+    var path: String { GoldenFolder.path + "/" + family }
 
     /// The folder; with the older configuration, a copy that has it as `config.json`.
     func folder() throws -> CheckpointFolder {
@@ -48,7 +50,15 @@ struct GoldenFixture: CustomTestStringConvertible {
 
     /// The reference's inputs and outputs.
     func values() throws -> GoldenValues {
-        GoldenValues(file: try SafetensorsFile(path: path + "/golden.safetensors"))
+        GoldenValues(
+            family: family, file: try SafetensorsFile(path: path + "/golden.safetensors"))
+    }
+}
+
+extension [String] {
+    /// The families whose results hold a tensor of this name.
+    func holding(_ name: String) -> [String] {
+        filter { (try? GoldenFixture($0).values().has(name)) == true }
     }
 }
 
@@ -66,8 +76,9 @@ enum TemporaryFolder {
     }
 }
 
-/// Named tensors of a `golden.safetensors`.
+/// Named tensors of a `golden.safetensors`, and comparisons with them, which are reported.
 struct GoldenValues {
+    let family: String
     let file: SafetensorsFile
 
     func callAsFunction(_ name: String) throws -> Tensor { try file.tensor(name).cloned() }
@@ -83,14 +94,70 @@ struct GoldenValues {
         return (0..<tensor.shape[0]).map { Array(values[$0 * width..<($0 + 1) * width]) }
     }
 
+    /// The distinct first groups of `pattern` in the tensors' names, in order.
+    func names(matching pattern: Regex<(Substring, Substring)>) -> [String] {
+        Set(file.names.compactMap { $0.wholeMatch(of: pattern).map { String($0.1) } }).sorted()
+    }
+
+    /// Holds a tensor against the reference's of this name: equal shapes, and no element further off
+    /// than `tolerance`.
+    func expect(
+        _ actual: Tensor, _ name: String, within tolerance: Double = 1e-4,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        expect(
+            actual, equals: try self(name), name, within: tolerance,
+            sourceLocation: sourceLocation)
+    }
+
+    /// The same for a part of a tensor.
+    func expect(
+        _ actual: Tensor, equals expected: Tensor, _ label: String,
+        within tolerance: Double = 1e-4, sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+        let off = difference(actual, expected)
+        GoldenReport.record(
+            family, absolute: off, largest: largest(expected), isWithin: off <= tolerance)
+        expectClose(
+            actual, expected, within: tolerance, "\(family), \(label)",
+            sourceLocation: sourceLocation)
+    }
+
+    /// Holds a loss against the reference's: relative 1e-5.
+    func expectLoss(
+        _ actual: Tensor, _ name: String, sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        let expected = try self(name)
+        expect(
+            actual.reshaped(expected.shape), equals: expected, name,
+            within: 1e-5 * abs(expected.item()), sourceLocation: sourceLocation)
+    }
+
+    /// Holds integers (tokens, indices) against the reference's.
+    func expectEqual(
+        _ actual: [Int], _ name: String, sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        let expected = try self(name).ints()
+        GoldenReport.record(family, equal: actual == expected)
+        #expect(actual == expected, "\(family), \(name)", sourceLocation: sourceLocation)
+    }
+
+    /// Holds a gradient against the reference's: `2e-4 (1 + largest absolute value expected)`.
+    private func expectGradient(
+        _ actual: Tensor, equals expected: Tensor, _ label: String, sourceLocation: SourceLocation
+    ) {
+        expect(
+            actual, equals: expected, label, within: 2e-4 * (1 + largest(expected)),
+            sourceLocation: sourceLocation)
+    }
+
     /// Holds the gradient of an input against `grad.in.name`.
     func expectGradient(
         of input: Tensor, _ name: String, sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
-        let expected = try self("grad.in.\(name)")
-        expectClose(
-            try #require(input.gradient, sourceLocation: sourceLocation), expected,
-            within: 2e-4 * (1 + expected.abs().max().item()), "gradient of \(name)",
+        expectGradient(
+            try #require(input.gradient, sourceLocation: sourceLocation),
+            equals: try self("grad.in.\(name)"), "gradient of \(name)",
             sourceLocation: sourceLocation)
     }
 
@@ -112,19 +179,29 @@ struct GoldenValues {
             let tensor = String(name.drop { $0 != "." }.dropFirst())
             guard let found = place(tensor).flatMap({ store[$0] }) else {
                 #expect(
-                    expected.abs().max().item() == 0, "\(tensor) is not in the model",
+                    largest(expected) == 0, "\(tensor) is not in the model",
                     sourceLocation: sourceLocation)
                 continue
             }
             let gradient = found.gradient ?? found.detached().zerosLike()
-            let actual = isNorm ? gradient.norm() : gradient
-            expectClose(
-                actual, expected, within: 2e-4 * (1 + expected.abs().max().item()), name,
+            expectGradient(
+                isNorm ? gradient.norm() : gradient, equals: expected, name,
                 sourceLocation: sourceLocation)
             checked += 1
         }
         #expect(checked > 0, "no gradients to compare", sourceLocation: sourceLocation)
     }
+}
+
+private func largest(_ tensor: Tensor) -> Double {
+    tensor.count == 0 ? 0 : tensor.detached().to(.float64).abs().max().item()
+}
+
+/// The largest difference of two elements; infinite for other shapes.
+private func difference(_ actual: Tensor, _ expected: Tensor) -> Double {
+    guard actual.shape == expected.shape else { return .infinity }
+    guard actual.count > 0 else { return 0 }
+    return (actual.detached().to(.float64) - expected.detached().to(.float64)).abs().max().item()
 }
 
 /// Equal shapes, and no element further off than `tolerance`.
@@ -138,19 +215,6 @@ func expectClose(
             sourceLocation: sourceLocation)
         return
     }
-    guard actual.count > 0 else { return }
-    let difference = (actual.detached().to(.float64) - expected.detached().to(.float64)).abs().max()
-        .item()
-    #expect(
-        difference <= tolerance, "\(label): off by \(difference)", sourceLocation: sourceLocation)
-}
-
-/// A loss within a relative 1e-5.
-func expectLoss(
-    _ actual: Tensor, _ expected: Double, sourceLocation: SourceLocation = #_sourceLocation
-) {
-    let difference = abs(actual.item() - expected)
-    #expect(
-        difference <= 1e-5 * max(1, abs(expected)), "loss \(actual.item()), expected \(expected)",
-        sourceLocation: sourceLocation)
+    let off = difference(actual, expected)
+    #expect(off <= tolerance, "\(label): off by \(off)", sourceLocation: sourceLocation)
 }

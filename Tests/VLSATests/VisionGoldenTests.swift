@@ -1,3 +1,4 @@
+import GoldenSupport
 import Testing
 import Torch
 import TorchNN
@@ -6,9 +7,8 @@ import TorchNN
 
 /// Towers against the reference: every hidden state, both endings, gradients, other input sizes.
 @Suite struct VisionGoldenTests {
-    static let families = [
-        "clip_vision", "clip_full", "siglip_vision", "siglip_full", "dinov2", "dinov2_swiglu",
-    ]
+    static let families = GoldenFolder.families(
+        "clip_vision_model", "clip", "siglip_vision_model", "siglip", "dinov2")
 
     private func open(_ fixture: GoldenFixture) throws -> (any VisionTower, ParameterStore) {
         let store = ParameterStore(seed: 1)
@@ -17,7 +17,7 @@ import TorchNN
         return (tower, store)
     }
 
-    @Test("hidden states, endings and gradients", arguments: GoldenFixture.both(families))
+    @Test("hidden states, endings and gradients", arguments: GoldenFixture.forms(families))
     func matchesReference(_ fixture: GoldenFixture) throws {
         let (tower, store) = try open(fixture)
         store.train(["vision"])
@@ -28,18 +28,17 @@ import TorchNN
         let states = tower.hiddenStates(pixels)
         #expect(states.count == tower.layerCount + 1)
         for (index, state) in states.enumerated() {
-            expectClose(
-                state, try golden("out.hidden_states.\(index)"), "hidden state \(index)")
+            try golden.expect(state, "out.hidden_states.\(index)")
         }
         let output = tower.finish(states[states.count - 1])
-        expectClose(output.last, try golden("out.last_hidden_state"), "last hidden state")
+        try golden.expect(output.last, "out.last_hidden_state")
         let pooled = try #require(output.pooled)
-        expectClose(pooled, try golden("out.pooler_output"), "pooled")
+        try golden.expect(pooled, "out.pooler_output")
 
         let loss =
             try (output.last * golden("in.cotangent.last_hidden_state")).sum()
             + (pooled * golden("in.cotangent.pooler_output")).sum()
-        expectLoss(loss, try golden.number("out.vjp_loss"))
+        try golden.expectLoss(loss, "out.vjp_loss")
         loss.backward()
         try golden.expectGradient(of: pixels, "pixel_values")
         try golden.expectGradients(in: store) { name in
@@ -54,10 +53,10 @@ import TorchNN
         let (tower, _) = try open(fixture)
         let golden = try fixture.values()
         let output = tower.output(try golden("in.interp.pixel_values"), interpolating: true)
-        expectClose(output.last, try golden("out.interp.last_hidden_state"))
+        try golden.expect(output.last, "out.interp.last_hidden_state")
     }
 
-    @Test("masked patches", arguments: ["dinov2", "dinov2_swiglu"])
+    @Test("masked patches", arguments: families.holding("in.bool_masked_pos"))
     func masksPatches(_ family: String) throws {
         let fixture = GoldenFixture(family)
         let (tower, _) = try open(fixture)
@@ -66,14 +65,16 @@ import TorchNN
         var hidden = dino.embed(
             try golden("in.pixel_values"), masking: try golden("in.bool_masked_pos"))
         for index in 0..<dino.layerCount { hidden = dino.layer(index, hidden) }
-        expectClose(dino.finish(hidden).last, try golden("out.masked.last_hidden_state"))
+        try golden.expect(dino.finish(hidden).last, "out.masked.last_hidden_state")
     }
 
-    @Test func projectsToTheSpaceSharedWithText() throws {
-        let fixture = GoldenFixture("clip_full")
+    @Test(
+        "projected to the space shared with text", arguments: families.holding("out.image_embeds"))
+    func projects(_ family: String) throws {
+        let fixture = GoldenFixture(family)
         let folder = try fixture.folder()
         guard case .clip(let clip) = try folder.configuration(VisionConfiguration.self) else {
-            Issue.record("clip_full is no CLIP")
+            Issue.record("\(family) is no CLIP")
             return
         }
         let store = ParameterStore(seed: 1)
@@ -86,10 +87,12 @@ import TorchNN
         let encoder = try CLIPImageEncoder(clip, in: store.scope)
         try store.checkComplete()
         let golden = try fixture.values()
-        expectClose(encoder(try golden("in.pixel_values")), try golden("out.image_embeds"))
+        try golden.expect(encoder(try golden("in.pixel_values")), "out.image_embeds")
     }
 
-    @Test("selected features stop at their layer", arguments: ["clip_vision", "siglip_vision"])
+    @Test(
+        "selected features stop at their layer",
+        arguments: GoldenFolder.families("clip_vision_model", "siglip_vision_model"))
     func runsNoLayerBeyondTheSelectedOne(_ family: String) throws {
         let fixture = GoldenFixture(family)
         let (tower, store) = try open(fixture)
@@ -99,11 +102,14 @@ import TorchNN
         let features = tower.features(pixels)
         let expected = try golden("out.hidden_states.\(tower.layerCount - 1)")
         let front = tower.configuration.hasClassToken ? 1 : 0
-        expectClose(
-            features, expected.narrowed(axis: 1, start: front, length: expected.shape[1] - front))
-        #expect(features.shape == [2, tower.tokenCount, tower.width])
-        expectClose(
-            tower.features(pixels, FeatureSelection(layer: -2, keepsClassToken: true)), expected)
+        golden.expect(
+            features,
+            equals: expected.narrowed(axis: 1, start: front, length: expected.shape[1] - front),
+            "selected features")
+        #expect(features.shape == [pixels.shape[0], tower.tokenCount, tower.width])
+        golden.expect(
+            tower.features(pixels, FeatureSelection(layer: -2, keepsClassToken: true)),
+            equals: expected, "selected features, class token kept")
         features.sum().backward()
         let last = "vision.encoder.layers.\(tower.layerCount - 1).mlp.fc1.weight"
         let before = "vision.encoder.layers.\(tower.layerCount - 2).mlp.fc1.weight"

@@ -12,7 +12,7 @@ import TorchNN
     .enabled(
         if: ProcessInfo.processInfo.environment["VLSA_INTEROP"] != nil,
         "VLSA_INTEROP names no folder to write to"))
-struct InteropGoldenTests {
+struct InteropTests {
     private let root = ProcessInfo.processInfo.environment["VLSA_INTEROP"] ?? ""
 
     private func write<Configuration: SavedConfiguration>(

@@ -7,7 +7,7 @@ import TorchNN
 
 /// Autoencoders against reference numbers of computed weights, under every set of names they come
 /// in.
-@Suite struct AutoencoderFillGoldenTests {
+@Suite struct AutoencoderFillTests {
     private var picture: Tensor { GoldenFill.tensor("golden.image", [1, 3, 16, 24]) }
 
     private func convolutions(attends: Bool, attendsUp: Bool? = nil) -> ConvolutionConfiguration {

@@ -6,7 +6,7 @@ import TorchNN
 @testable import VLSA
 
 /// The denoiser against reference numbers of computed weights: no weight file, real file layouts.
-@Suite struct DenoiserFillGoldenTests {
+@Suite struct DenoiserFillTests {
     static let plain = MMDiTConfiguration(
         sampleSize: 8, channels: 4, layerCount: 2, headWidth: 8, headCount: 2, contextWidth: 12,
         pooledWidth: 10, positionGrid: 6)

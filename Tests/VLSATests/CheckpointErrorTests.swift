@@ -6,7 +6,7 @@ import TorchNN
 @testable import VLSA
 
 /// Folders that are wrong in one way each, and the error that says so.
-@Suite struct CheckpointGoldenTests {
+@Suite struct CheckpointErrorTests {
     /// A copy of a fixture to spoil.
     private func copy(_ family: String) throws -> String {
         let folder = try TemporaryFolder.make()
@@ -229,7 +229,7 @@ import TorchNN
 }
 
 /// What a folder says about generating text.
-@Suite struct GenerationConfigurationGoldenTests {
+@Suite struct GenerationConfigurationTests {
     @Test func stopTokensComeFromWhereverTheyAre() throws {
         func ids(_ family: String) throws -> [Int] {
             try GoldenFixture(family).folder().generation().stopIDs

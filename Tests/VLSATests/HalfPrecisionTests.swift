@@ -5,7 +5,7 @@ import TorchNN
 @testable import VLSA
 
 /// The same networks with bf16 weights and activations stay near their fp32 references.
-@Suite struct HalfPrecisionGoldenTests {
+@Suite struct HalfPrecisionTests {
     /// Distance by length, for a whole tensor.
     private func expectNear(_ actual: Tensor, _ expected: Tensor, _ label: String = "") {
         #expect(actual.shape == expected.shape, "\(label)")
