@@ -92,6 +92,33 @@ struct SampleLoaderTests {
             #expect(loader.ledger.entries.count == 6 && loader.ledger.seen == 24)
             let ids = Set(loader.ledger.entries.compactMap(\.id))
             #expect(ids == ["r2", "r3", "r4"])
+            // What takes a bad record's place is the next one, not one that the epoch has twice.
+            for epoch in [samples[..<9], samples[9...]] {
+                #expect(Set(epoch.map(\.recordID)).count == 9)
+            }
+        }
+    }
+
+    /// A run that is resumed again and again is stopped at the record at which one that never stopped is.
+    @Test func theShareOfBadRecordsIsCountedOverAllSittings() throws {
+        try withTemporaryFolder { folder in
+            let set = try DataSetFixture(folder, count: 60) { index, record in
+                if index % 2 == 0 { record.images = ["none.png"] }
+            }
+            func taken(resuming: Bool) throws -> Int {
+                var loader = try set.loader { $0.maxRejectedShare = 0.2 }
+                for count in 0..<60 {
+                    do { _ = try loader.next(1) } catch is CorpusError { return count }
+                    guard resuming else { continue }
+                    let position = try loader.position()
+                    loader = try set.loader { $0.maxRejectedShare = 0.2 }
+                    try loader.seek(position)
+                }
+                return 60
+            }
+            let unbroken = try taken(resuming: false)
+            #expect(unbroken < 60)
+            #expect(try taken(resuming: true) == unbroken)
         }
     }
 

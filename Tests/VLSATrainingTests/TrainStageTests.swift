@@ -1,3 +1,5 @@
+import AnyRes
+import Corpus
 import Foundation
 import Testing
 import VLSA
@@ -15,6 +17,13 @@ private final class Crasher: TrainingObserver {
     }
 }
 
+private final class FirstStep: TrainingObserver {
+    typealias Model = VLSAModel
+    let body: (StepReport) -> Void
+    init(_ body: @escaping (StepReport) -> Void) { self.body = body }
+    func stepTaken(_ report: StepReport, of run: TrainingRun<VLSAModel>) throws { body(report) }
+}
+
 private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: false)
 
 @Suite struct TrainStageTests {
@@ -30,8 +39,8 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
                 observers: [Crasher(at: 5)])
         }
         _ = try trainStage(
-            try files.plan(["data.workers=3", "data.cacheBytes=0"]), run: files.path + "/broken",
-            options: quiet)
+            try files.plan(["data.workers=3", "data.cacheBytes=0", "log.pictures=0"]),
+            run: files.path + "/broken", options: quiet)
         let (whole, broken) = (
             try files.contents("/whole/model"), try files.contents("/broken/model")
         )
@@ -49,6 +58,89 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         let rejected = try String(
             contentsOfFile: files.path + "/whole/rejected.jsonl", encoding: .utf8)
         #expect(rejected.contains("\"id\":\"r4\"") && rejected.contains("unreadable_picture"))
+        #expect(rejected.split(separator: "\n").count == 1)
+        // The list of the sitting that crashed is kept, and what came up again is not listed twice.
+        let later = try String(
+            contentsOfFile: files.path + "/broken/rejected.jsonl", encoding: .utf8)
+        #expect(later == rejected)
+    }
+
+    /// Pictures of three validation records at two validations, in the folder, the events and the report; they
+    /// leave no trace in the weights (`aStageResumesToTheBit` is resumed without them).
+    @Test func validationsShowReconstructions() throws {
+        let files = try StageFiles()
+        _ = try trainStage(try files.plan(), run: files.path + "/run", options: quiet)
+        let run = RunFolder(files.path + "/run")
+        let names = try FileManager.default.contentsOfDirectory(atPath: run.pictures).sorted()
+        #expect(
+            names == [3, 6].flatMap { step in
+                (0..<3).map { "step-\(step)-reconstruction-\($0).png" }
+            })
+        let picture = try PictureReader().read(path: run.pictures + "/" + names[0])
+        #expect(picture.width == 112 && picture.height == 56)
+        let events = try FileManager.default.contentsOfDirectory(atPath: run.path)
+            .first { $0.hasPrefix("events.out") }
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: run.path + "/" + (events ?? "")))
+        #expect(bytes.range(of: Data("reconstruction/2".utf8)) != nil)
+        let page = try String(contentsOfFile: run.report, encoding: .utf8)
+        #expect(page.components(separatedBy: "data:image/png;base64,").count == 7)
+        #expect(page.contains("The run is finished") && page.contains("unreadable_picture"))
+        let metrics = try String(contentsOfFile: run.metrics, encoding: .utf8)
+        #expect(metrics.contains("\"modelFLOPPerSecond\":"))
+    }
+
+    @Test func aDryRunLeavesNothingBehind() throws {
+        let files = try StageFiles()
+        let before = try AtomicFiles.files(beneath: files.path)
+        let report = try rehearseStage(
+            try files.plan(), run: files.path + "/runs/new",
+            options: RunOptions(progress: .silent, watchesSignals: false))
+        #expect(report.steps == 6 && report.samples == 3 && report.tokens > 0)
+        #expect(report.losses.map(\.name) == ["text", "visual"])
+        #expect(report.gradientNorm > 0 && report.checkpointBytes > 10_000)
+        #expect(report.validationLoss != nil)
+        #expect(try AtomicFiles.files(beneath: files.path) == before)
+        #expect(!FileManager.default.fileExists(atPath: files.path + "/runs"))
+        // The first step of the real run has the loss that was announced.
+        var first: StepReport?
+        let watcher = FirstStep { first = $0 }
+        #expect(throws: Crash.self) {
+            try trainStage(
+                try files.plan(), run: files.path + "/real", options: quiet,
+                observers: [watcher, Crasher(at: 1)])
+        }
+        #expect(first?.loss == report.loss && first?.gradientNorm == report.gradientNorm)
+        // A folder that holds a run is refused, and one whose batch fails leaves nothing either.
+        let error = #expect(throws: RunError.self) {
+            try rehearseStage(try files.plan(), run: files.path + "/real")
+        }
+        #expect(error?.exitCode == 64)
+        try Data("[]".utf8).write(to: URL(fileURLWithPath: files.path + "/train.json"))
+        #expect(throws: (any Error).self) {
+            try rehearseStage(try files.plan(), run: files.path + "/runs/new")
+        }
+        #expect(!FileManager.default.fileExists(atPath: files.path + "/runs"))
+        let rest = try FileManager.default.contentsOfDirectory(atPath: files.path)
+        #expect(!rest.contains { $0.hasPrefix(AtomicFiles.temporaryPrefix) }, "\(rest)")
+    }
+
+    /// A text alone through a decoder of 2 layers, d = 32, f = 64, 2 of 4 heads for keys: the products by hand.
+    /// Trained weights take three passes, frozen ones above something that learns two, others the forward one.
+    @Test(arguments: [(["language"], 3.0, 3.0), (["vision"], 2, 3), (["denoiser"], 1, 1)])
+    func operationsAreThoseOfTheProducts(train: [String], passes: Double, mixing: Double) throws {
+        let files = try StageFiles()
+        let parts = try StageParts(try files.plan())
+        let model = try parts.model(.plan)
+        model.store.train(train)
+        let sample = Sample(
+            recordID: "text", ids: [Int](repeating: 5, count: 10),
+            isSupervised: (0..<10).map { $0 >= 6 }, tokenCount: 10)
+        let layer = 32 * (32 + 16 + 16 + 32) + 3 * 32 * 64
+        let head = model.language.configuration.vocabularySize * 32
+        let products = Double(2 * 10 * 2 * layer + 2 * 4 * head)
+        let attention = Double(2 * 2 * 10 * 10 * 32)
+        let found = try #require(model.operations([sample]))
+        #expect(found == passes * products + mixing * attention)
     }
 
     @Test func theNextStageStartsFromTheLastOnesModel() throws {
@@ -114,6 +206,26 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         }
         #expect(error.map { "\($0)" }?.hasPrefix(expected) == true, "\(error as Any)")
         #expect((error as? any ExitCoded)?.exitCode == 64)
+        #expect(!FileManager.default.fileExists(atPath: files.path + "/run"))
+    }
+}
+
+@Suite struct OtherModelTests {
+    /// The weights of one model under the configuration of another.
+    @Test func weightsThatDoNotFitTheirConfigurationAreRefused() throws {
+        let files = try StageFiles()
+        try Data("[{".utf8).write(to: URL(fileURLWithPath: files.path + "/train.json"))
+        let path = files.path + "/language/config.json"
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        let wrong = text.replacing("\"hidden_size\" : 32", with: "\"hidden_size\" : 64")
+            .replacing("\"hidden_size\":32", with: "\"hidden_size\":64")
+        try #require(wrong != text)
+        try Data(wrong.utf8).write(to: URL(fileURLWithPath: path))
+        let error = #expect(throws: PlanError.self) {
+            try trainStage(try files.plan(), run: files.path + "/run", options: quiet)
+        }
+        #expect(error?.exitCode == 64)
+        #expect(error?.description.hasPrefix("model: ") == true, "\(error as Any)")
         #expect(!FileManager.default.fileExists(atPath: files.path + "/run"))
     }
 }

@@ -104,8 +104,8 @@ func differences(_ a: String, _ b: String, step: Int = 12) throws -> [String] {
         let names = try FileManager.default.contentsOfDirectory(atPath: path).sorted()
         #expect(
             names.filter { !$0.hasPrefix("events.") } == [
-                "checkpoints", "metrics.jsonl", "model", "pictures", "plan.yaml", "run.lock",
-                "trainable.txt", "versions.json",
+                "checkpoints", "metrics.jsonl", "model", "pictures", "plan.yaml",
+                "report.html", "run.lock", "trainable.txt", "versions.json",
             ])
         #expect(
             try FileManager.default.contentsOfDirectory(atPath: path + "/pictures")
@@ -272,6 +272,53 @@ func differences(_ a: String, _ b: String, step: Int = 12) throws -> [String] {
             refusal(["optimizer.rate=1", "log.every=1"], resume: true).hasSuffix(
                 "cannot be resumed with this one:\n  optimizer.rate was 0.03, is 1"))
         #expect(try AtomicFiles.files(beneath: path) == before)
+    }
+
+    /// A whole checkpoint of a run with another plan, put among this run's.
+    @Test func aCheckpointOfAnotherRunIsRefused() throws {
+        let folder = try TemporaryFolder()
+        let (path, other) = (folder.path + "/run", folder.path + "/other")
+        for (path, overrides) in [(path, []), (other, ["seed=12"])] {
+            let run = try lineRun(path, overrides)
+            run.observers = [StepWatcher { report, _ in if report.step == 11 { throw Crash() } }]
+            #expect(throws: Crash.self) { try run.train() }
+        }
+        let foreign = RunFolder(path).checkpoints.path(step: 10)
+        try FileManager.default.removeItem(atPath: foreign)
+        try FileManager.default.copyItem(
+            atPath: RunFolder(other).checkpoints.path(step: 10), toPath: foreign)
+        let before = try AtomicFiles.files(beneath: path)
+        let error = #expect(throws: RunError.self) { try lineRun(path, resume: true) }
+        #expect(
+            error?.description
+                == "\(foreign) is a checkpoint of another run or model:\n  seed was 12, is 11")
+        #expect(error?.exitCode == 64)
+        #expect(try AtomicFiles.files(beneath: path) == before)
+    }
+
+    /// The optimizer's state of another model, under a plan that says nothing of it.
+    @Test func aCheckpointOfAnotherModelIsRefusedBeforeDataIsRead() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/run"
+        var run: TrainingRun<LineModel>? = try lineRun(path)
+        run?.observers = [StepWatcher { report, _ in if report.step == 6 { throw Crash() } }]
+        #expect(throws: Crash.self) { try run?.train() }
+        let state = try RunFolder(path).checkpoints.load(step: 5)
+        run = nil
+        try FileManager.default.removeItem(atPath: RunFolder(path).checkpoints.path(step: 5))
+        try RunFolder(path).checkpoints.save(state) { target in
+            try LineModel().save(to: target + "/model")
+            try SafetensorsFile.write(
+                [("body.hidden.weight.exp_avg", .zeros([2, 2]))], metadata: [:],
+                to: target + "/optimizer.safetensors")
+        }
+        let error = #expect(throws: RunError.self) {
+            try lineRun(path, resume: true, examples: [])
+        }
+        #expect(
+            error?.description.contains("step-5 is a checkpoint of another run or model:") == true)
+        #expect(error?.description.contains("body.hidden") == true, "\(error as Any)")
+        #expect(error?.exitCode == 64)
     }
 
     @Test func aDamagedCheckpointIsNamedAndTheOlderOneTaken() throws {

@@ -16,7 +16,7 @@ extension Trainable {
     /// does not show in the gradient. A loss that is not finite throws before its gradient is taken.
     func accumulateGradients(
         _ batch: [Example], micro: Int, step: Int, noise: SampleNoise,
-        lastCheckpoint: () -> String?
+        trace: TraceFile? = nil, lastCheckpoint: () -> String?
     ) throws -> BatchLosses {
         let counts = try counts(batch)
         let names = batch.map(\.recordID)
@@ -29,7 +29,10 @@ extension Trainable {
             let part = Array(batch[places])
             var objective: Tensor?
             let generators = places.map { noise.generator(step: step, place: $0) }
-            for term in try losses(part, generators: generators) {
+            let terms = try traced(trace, "forward", step) {
+                try losses(part, generators: generators)
+            }
+            for term in terms {
                 let value = term.sum?.item() ?? 0
                 guard value.isFinite else {
                     throw RunError.lossNotFinite(
@@ -41,7 +44,9 @@ extension Trainable {
                 let share = sum * (weight(of: term.name, step: step) / Double(count))
                 objective = objective.map { $0 + share } ?? share
             }
-            if let objective, objective.requiresGradient { objective.backward() }
+            if let objective, objective.requiresGradient {
+                traced(trace, "backward", step) { objective.backward() }
+            }
         }
         for (name, count) in sums.counts where counts[name] ?? 0 != count {
             throw RunError.countsDiffer(
@@ -67,6 +72,14 @@ extension Trainable {
             return sums.means { weight(of: $0, step: step) }
         }
     }
+}
+
+/// `body`, as a span of `trace` where there is one.
+func traced<Result>(
+    _ trace: TraceFile?, _ name: String, _ step: Int, _ body: () throws -> Result
+) rethrows -> Result {
+    guard let trace else { return try body() }
+    return try trace.span(name, step: step, body)
 }
 
 /// Sums of losses and of their units over micro-batches.

@@ -46,6 +46,10 @@ public protocol Trainable<Example>: AnyObject {
     /// Weight of a loss in the total at a step; 1 unless the model says otherwise.
     func weight(of loss: String, step: Int) -> Double
 
+    /// Floating-point operations of the model's matrix products for some examples, forward and backward, as
+    /// far as what is trained needs them; nil where they are not known.
+    func operations(_ examples: [Example]) -> Double?
+
     /// Writes the whole model as a folder from which it can be loaded again.
     ///
     /// It is called on another thread while the model goes on learning, so it may read nothing that changes
@@ -58,6 +62,8 @@ public protocol Trainable<Example>: AnyObject {
 extension Trainable {
     /// Writes the model as it is now.
     public func save(to folder: String) throws { try save(store, to: folder) }
+
+    public func operations(_ examples: [Example]) -> Double? { nil }
 
     public func weight(of loss: String, step: Int) -> Double { 1 }
 }

@@ -16,6 +16,10 @@ public struct StepReport: Sendable {
     public let seconds: Double
     /// Time spent waiting for data.
     public let waited: Double
+    /// The model's floating-point operations, as ``Trainable/operations(_:)`` counts them; nil where unknown.
+    public var operations: Double?
+    /// Whether the loss jumped and the weights were left as they were.
+    public var isSkipped = false
 }
 
 /// What a validation found.

@@ -18,11 +18,14 @@ extension TrainingRun {
         try settleSave()
         let state = RunState(
             step: step, samples: samples, tokens: tokens, seconds: seconds,
-            position: try training.position(), validationLoss: validationLoss, plan: planText)
+            position: try training.position(), validationLoss: validationLoss, plan: planText,
+            spikes: plan.spikes.action == .off ? nil : spikes.memory)
         let isBackground = plan.checkpoint.background
-        let weights = isBackground ? model.store.snapshot() : model.store
-        let moments =
-            isBackground ? optimizer.state.map { ($0, $1.snapshot()) } : optimizer.state
+        let (weights, moments) = traced(trace, "snapshot", step) {
+            isBackground
+                ? (model.store.snapshot(), optimizer.state.map { ($0, $1.snapshot()) })
+                : (model.store, optimizer.state)
+        }
         let write = { [model, checkpoints = folder.checkpoints, plan = plan.checkpoint, resumedFrom] in
             try checkpoints.save(state) { target in
                 try model.save(weights, to: target + "/model")
@@ -33,7 +36,10 @@ extension TrainingRun {
         }
         pendingSave = PendingSave(
             step: step, path: folder.checkpoints.path(step: step),
-            job: BackgroundJob(name: "vlsa-checkpoint", write))
+            job: BackgroundJob(name: "vlsa-checkpoint") { [trace, step] in
+                guard let trace else { return try write() }
+                try trace.span("save", step: step, row: .checkpoint, write)
+            })
         if !isBackground { try settleSave() }
     }
 
@@ -49,7 +55,11 @@ extension TrainingRun {
         guard let save = pendingSave else { return }
         pendingSave = nil
         do {
-            try save.job.wait()
+            if save.job.isDone {
+                try save.job.wait()
+            } else {
+                try traced(trace, "wait for save", step) { try save.job.wait() }
+            }
         } catch {
             let last =
                 lastCheckpoint.map { "the last complete one is \($0)" } ?? "there is none yet"

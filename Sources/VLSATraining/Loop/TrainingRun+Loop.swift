@@ -16,6 +16,12 @@ extension TrainingRun {
             if options.watchesSignals { Interruption.unwatch() }
             progress.finish()
         }
+        let outcome = try trainToTheEnd()
+        try trace?.close()
+        return outcome
+    }
+
+    private func trainToTheEnd() throws -> TrainingOutcome {
         do {
             return try takeSteps()
         } catch {
@@ -61,6 +67,7 @@ extension TrainingRun {
     }
 
     private func ended(_ outcome: TrainingOutcome) throws -> TrainingOutcome {
+        try AtomicFiles.write(Data(try RunPage(folder).html().utf8), to: folder.report)
         for observer in observers { try observer.runEnded(outcome, of: self) }
         return outcome
     }
@@ -68,31 +75,69 @@ extension TrainingRun {
     /// One optimizer step.
     private func takeStep() throws -> StepReport {
         let start = ContinuousClock.now
-        let batch = try training.next(plan.batch.samples)
-        let waited = start.duration(to: .now)
+        let gradients = try takeGradients()
+        let (losses, norm) = (gradients.losses, gradients.norm)
+        let records = gradients.batch.map(\.recordID)
+        let spike = spikes.check(losses.total)
+        if let spike {
+            guard spike.isSkipped else {
+                throw RunError.lossSpike(
+                    loss: spike.loss, median: spike.median, plan: plan.spikes, step: step,
+                    records: records, checkpoint: settledCheckpoint())
+            }
+            try note(spike, records: records)
+        }
+        let multiplier = schedule.multiplier(step)
+        if spike == nil {
+            traced(trace, "optimizer", step) { optimizer.step(rateMultiplier: multiplier) }
+        }
+        optimizer.clearGradients()
+        step += 1
+        samples += gradients.batch.count
+        let text = gradients.batch.reduce(0) { $0 + $1.tokenCount }
+        tokens += text
+        let took = start.duration(to: .now) / .seconds(1)
+        seconds += took
+        try trace?.flush()
+        return StepReport(
+            step: step, loss: losses.total, losses: losses.means, rateMultiplier: multiplier,
+            gradientNorm: norm, samples: gradients.batch.count, tokens: text, seconds: took,
+            waited: gradients.waited, operations: model.operations(gradients.batch),
+            isSkipped: spike != nil)
+    }
+
+    /// Everything of a step but the update: the next batch, its losses, and the clipped gradients.
+    func takeGradients() throws -> (
+        batch: [Model.Example], losses: BatchLosses, norm: Double, waited: Double
+    ) {
+        let start = ContinuousClock.now
+        let batch = try traced(trace, "data", step) { try training.next(plan.batch.samples) }
+        let waited = start.duration(to: .now) / .seconds(1)
         let losses = try model.accumulateGradients(
-            batch, micro: plan.batch.micro, step: step, noise: noise,
+            batch, micro: plan.batch.micro, step: step, noise: noise, trace: trace,
             lastCheckpoint: settledCheckpoint)
         let limit = plan.optimizer.clip > 0 ? plan.optimizer.clip : .infinity
-        let norm = clipGradients(of: optimizer.tensors, maxNorm: limit)
+        let norm = traced(trace, "clip", step) {
+            clipGradients(of: optimizer.tensors, maxNorm: limit)
+        }
         guard norm.isFinite else {
             throw RunError.gradientNotFinite(
                 norm: norm, step: step, records: batch.map(\.recordID),
                 checkpoint: settledCheckpoint())
         }
-        let multiplier = schedule.multiplier(step)
-        optimizer.step(rateMultiplier: multiplier)
-        optimizer.clearGradients()
-        step += 1
-        samples += batch.count
-        let text = batch.reduce(0) { $0 + $1.tokenCount }
-        tokens += text
-        let took = start.duration(to: .now) / .seconds(1)
-        seconds += took
-        return StepReport(
-            step: step, loss: losses.total, losses: losses.means, rateMultiplier: multiplier,
-            gradientNorm: norm, samples: batch.count, tokens: text, seconds: took,
-            waited: waited / .seconds(1))
+        return (batch, losses, norm, waited)
+    }
+
+    /// Says that a step is left out, and why.
+    private func note(_ spike: LossGuard.Spike, records: [String]) throws {
+        progress.message(
+            String(
+                format: "warning: step %d is skipped: its loss is %.4f, the median of the last %d is %.4f",
+                step + 1, spike.loss, plan.spikes.window, spike.median)
+                + "\n  records: \(RunError.listed(records))")
+        let values = [("loss", spike.loss), ("median", spike.median)]
+        try metrics.add("skipped", step: step + 1, values)
+        try events.add(values.map { ("skipped/\($0.0)", $0.1) }, step: step + 1)
     }
 
     private func log(_ window: MetricWindow) throws {
@@ -113,13 +158,15 @@ extension TrainingRun {
     }
 
     /// Loss over the first examples of the validation data, the same ones and the same noise every time.
-    private func validate(_ source: any ExampleSource<Model.Example>) throws {
+    func validate(_ source: any ExampleSource<Model.Example>) throws {
         try source.seek(validationStart)
         let count = min(source.count, plan.validate.batches * plan.batch.micro)
         guard count > 0 else { return }
-        let losses = try model.measure(
-            source, count: count, micro: plan.batch.micro, step: step,
-            noise: SampleNoise(seed: plan.seed ^ 0x5eed, device: model.store.device))
+        let losses = try traced(trace, "validation", step) {
+            try model.measure(
+                source, count: count, micro: plan.batch.micro, step: step,
+                noise: SampleNoise(seed: plan.seed ^ 0x5eed, device: model.store.device))
+        }
         let report = ValidationReport(
             step: step, loss: losses.total, losses: losses.means, samples: count)
         validationLoss = report.loss
@@ -129,66 +176,5 @@ extension TrainingRun {
         progress.message(
             "step \(step): validation " + MetricWindow.text(report.loss, report.losses))
         for observer in observers { try observer.validated(report, of: self) }
-    }
-}
-
-/// Means over the steps since the last line of metrics.
-struct MetricWindow {
-    private var reports: [StepReport] = []
-
-    mutating func add(_ report: StepReport) { reports.append(report) }
-
-    var last: StepReport? { reports.last }
-
-    private func mean(_ value: (StepReport) -> Double) -> Double {
-        reports.isEmpty ? 0 : reports.reduce(0) { $0 + value($1) } / Double(reports.count)
-    }
-
-    /// Time of all steps together.
-    var seconds: Double { reports.reduce(0) { $0 + $1.seconds } }
-
-    private func perSecond(_ value: (StepReport) -> Int) -> Double {
-        seconds > 0 ? Double(reports.reduce(0) { $0 + value($1) }) / seconds : 0
-    }
-
-    /// Share of the time spent waiting for data, 0...1.
-    var waiting: Double {
-        seconds > 0 ? reports.reduce(0) { $0 + $1.waited } / seconds : 0
-    }
-
-    private var losses: [(name: String, value: Double)] {
-        var order: [String] = []
-        var sums: [String: (sum: Double, count: Int)] = [:]
-        for (name, value) in reports.flatMap(\.losses) {
-            if sums[name] == nil { order.append(name) }
-            sums[name, default: (0, 0)].sum += value
-            sums[name, default: (0, 0)].count += 1
-        }
-        return order.map { name in
-            (name, sums[name].map { $0.sum / Double($0.count) } ?? 0)
-        }
-    }
-
-    var values: [(name: String, value: Double)] {
-        [("loss", mean(\.loss))] + losses.map { ("loss/\($0.name)", $0.value) } + [
-            ("gradientNorm", mean(\.gradientNorm)), ("samplesPerSecond", perSecond(\.samples)),
-            ("tokensPerSecond", perSecond(\.tokens)), ("dataWait", waiting),
-        ]
-    }
-
-    var notes: String {
-        [
-            MetricWindow.text(mean(\.loss), losses),
-            String(
-                format: "%.1f samples/s · %.0f tokens/s · data %.0f%%", perSecond(\.samples),
-                perSecond(\.tokens), waiting * 100),
-            "\(TorchRuntime.residentBytes >> 20) MiB",
-        ].joined(separator: " · ")
-    }
-
-    static func text(_ total: Double, _ losses: [(name: String, value: Double)]) -> String {
-        let parts = losses.map { String(format: "%@ %.4f", $0.name, $0.value) }
-        return String(format: "loss %.4f", total)
-            + (parts.count > 1 ? " (\(parts.joined(separator: ", ")))" : "")
     }
 }

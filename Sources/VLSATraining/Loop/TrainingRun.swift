@@ -14,16 +14,20 @@ public struct RunOptions: Sendable {
     public var commandLine: [String]
     /// Overrides of the plan, to be recorded.
     public var overrides: [String]
+    /// File that a trace of the run's time is written to, nil for none.
+    public var profile: String?
 
     public init(
         resume: Bool = false, progress: ProgressStyle = .automatic, watchesSignals: Bool = true,
-        commandLine: [String] = CommandLine.arguments, overrides: [String] = []
+        commandLine: [String] = CommandLine.arguments, overrides: [String] = [],
+        profile: String? = nil
     ) {
         self.resume = resume
         self.progress = progress
         self.watchesSignals = watchesSignals
         self.commandLine = commandLine
         self.overrides = overrides
+        self.profile = profile
     }
 }
 
@@ -72,6 +76,8 @@ public final class TrainingRun<Model: Trainable> {
     /// Step of the checkpoint that this sitting began with; the model may still read files of it.
     let resumedFrom: Int?
     var saidWaiting = false
+    var spikes: LossGuard
+    let trace: TraceFile?
     private let lock: RunLock
 
     /// Takes the run folder, makes or loads the model, and gets everything ready for ``train()``.
@@ -117,12 +123,13 @@ public final class TrainingRun<Model: Trainable> {
         do {
             let origin =
                 claim.state.map { ModelOrigin.checkpoint(claim.path($0) + "/model") } ?? .plan
-            self.model = try model(origin)
+            self.model = try TrainingRun.made(from: origin, model)
             try TrainableTable.train(plan.train, in: self.model.store)
             optimizer = AdamW(
                 groups: TrainableTable.groups(plan, of: self.model.store),
                 beta1: plan.optimizer.betas[0], beta2: plan.optimizer.betas[1],
                 epsilon: plan.optimizer.epsilon)
+            if let state = claim.state { try optimizer.restore(from: claim.path(state)) }
             self.training = try training(self.model)
             guard self.training.count > 0 else { throw RunError.noExamples }
             self.validation = try validation(self.model)
@@ -141,11 +148,9 @@ public final class TrainingRun<Model: Trainable> {
             validationLoss = state?.validationLoss
             lastCheckpoint = state.map(claim.path)
             resumedFrom = state?.step
-            if let state {
-                let file = try SafetensorsFile(path: claim.path(state) + "/optimizer.safetensors")
-                try optimizer.restore(from: file)
-                try self.training.seek(state.position)
-            }
+            spikes = LossGuard(plan.spikes, memory: state?.spikes)
+            if let state { try self.training.seek(state.position) }
+            trace = try options.profile.map { try TraceFile(path: $0) }
         } catch {
             claim.giveUp()
             throw error
@@ -163,6 +168,18 @@ public final class TrainingRun<Model: Trainable> {
         if options.progress != .silent { progress.message(table) }
         for problem in claim.problems { progress.message("warning: \(problem)") }
         if step > 0 { progress.message("resuming at step \(step) of \(steps)") }
+    }
+
+    /// The model, with what is wrong about a checkpoint said of it.
+    private static func made(
+        from origin: ModelOrigin, _ make: (ModelOrigin) throws -> Model
+    ) throws -> Model {
+        guard case .checkpoint(let folder) = origin else { return try make(origin) }
+        do {
+            return try make(origin)
+        } catch let error where !(error is any ExitCoded) {
+            throw RunError.foreignCheckpoint(checkpoint: folder, reasons: ["\(error)"])
+        }
     }
 
     /// Writes a picture to the run's folder and to TensorBoard.
@@ -192,6 +209,17 @@ extension SchedulePlan.Kind {
         case .constant: .constant
         case .linear: .linear
         case .cosine: .cosine
+        }
+    }
+}
+
+extension AdamW {
+    /// Continues from the state in a checkpoint's folder.
+    fileprivate func restore(from checkpoint: String) throws {
+        do {
+            try restore(from: SafetensorsFile(path: checkpoint + "/optimizer.safetensors"))
+        } catch {
+            throw RunError.foreignCheckpoint(checkpoint: checkpoint, reasons: ["\(error)"])
         }
     }
 }

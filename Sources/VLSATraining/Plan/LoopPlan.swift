@@ -13,6 +13,7 @@ public struct LoopPlan: Equatable, Sendable {
     public var validate: ValidatePlan
     public var checkpoint: CheckpointPlan
     public var log: LogPlan
+    public var spikes = GuardPlan()
 
     /// Number of optimizer steps for a data set of `examples`.
     public func steps(examples: Int) -> Int {
@@ -187,15 +188,23 @@ public struct CheckpointPlan: Codable, Equatable, Sendable {
 public struct LogPlan: Codable, Equatable, Sendable {
     /// Steps between two lines of metrics.
     public var every: Int
+    /// Pictures that are rebuilt from their visual tokens at each validation; 0 for none.
+    public var pictures: Int
 
-    public init(every: Int = 10) { self.every = every }
+    public init(every: Int = 10, pictures: Int = 4) {
+        self.every = every
+        self.pictures = pictures
+    }
 
-    enum CodingKeys: String, CodingKey { case every }
+    enum CodingKeys: String, CodingKey { case every, pictures }
 
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         every = try values.decodeIfPresent(Int.self, forKey: .every) ?? 10
+        pictures = try values.decodeIfPresent(Int.self, forKey: .pictures) ?? 4
         try refuse(every < 1, "must be 1 or more", CodingKeys.every)
+        try refuse(
+            !(0...64).contains(pictures), "must lie between 0 (none) and 64", CodingKeys.pictures)
     }
 }
 

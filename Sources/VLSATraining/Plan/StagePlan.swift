@@ -31,6 +31,8 @@ public struct StagePlan<Sections: Codable & Equatable & Sendable>: Equatable, Se
     public var validate: ValidatePlan
     public var checkpoint: CheckpointPlan
     public var log: LogPlan
+    /// What is done about a loss that jumps (`guard:`).
+    public var spikes: GuardPlan
 
     /// Reads a stage file and applies overrides of the form `a.b=c`.
     public static func load(
@@ -71,7 +73,7 @@ public struct StagePlan<Sections: Codable & Equatable & Sendable>: Equatable, Se
         LoopPlan(
             name: name, seed: seed, threads: threads, train: train, optimizer: optimizer,
             schedule: schedule, batch: batch, length: length, validate: validate,
-            checkpoint: checkpoint, log: log)
+            checkpoint: checkpoint, log: log, spikes: spikes)
     }
 }
 
@@ -112,6 +114,7 @@ extension StagePlan: Codable {
     enum CodingKeys: String, CodingKey {
         case name, seed, threads, dtype, device, model, data, train, optimizer, schedule, batch
         case steps, epochs, validate, checkpoint, log
+        case spikes = "guard"
     }
 
     public init(from decoder: any Decoder) throws {
@@ -144,6 +147,7 @@ extension StagePlan: Codable {
         checkpoint =
             try values.decodeIfPresent(CheckpointPlan.self, forKey: .checkpoint) ?? CheckpointPlan()
         log = try values.decodeIfPresent(LogPlan.self, forKey: .log) ?? LogPlan()
+        spikes = try values.decodeIfPresent(GuardPlan.self, forKey: .spikes) ?? GuardPlan()
 
         try refuse(name.isEmpty, "is empty", CodingKeys.name)
         try refuse(threads < 0, "must be 0 (every core) or more", CodingKeys.threads)
@@ -188,6 +192,7 @@ extension StagePlan: Codable {
         try values.encode(validate, forKey: .validate)
         try values.encode(checkpoint, forKey: .checkpoint)
         try values.encode(log, forKey: .log)
+        try values.encode(spikes, forKey: .spikes)
     }
 }
 

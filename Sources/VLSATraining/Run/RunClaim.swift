@@ -35,6 +35,13 @@ struct RunClaim {
             }
         }
         (state, problems) = folder.checkpoints.newest()
+        if let state {
+            let changes = RunFolder.changes(from: state.plan, to: planText)
+            guard changes.isEmpty else {
+                throw RunError.foreignCheckpoint(
+                    checkpoint: folder.checkpoints.path(step: state.step), reasons: changes)
+            }
+        }
         if state == nil, !problems.isEmpty {
             throw RunError.nothingToResume(
                 folder: folder.path, problems: problems.map(\.description))

@@ -10,6 +10,8 @@ public enum RunError: ExitCoded, CustomStringConvertible {
     case nothingToResume(folder: String, problems: [String])
     /// The run was started with another plan.
     case planChanged(folder: String, changes: [String])
+    /// A checkpoint that is whole but not of this run.
+    case foreignCheckpoint(checkpoint: String, reasons: [String])
     /// A prefix of `train:` names no parameter.
     case trainsNothing(prefix: String, nearest: String?, parts: [String])
     /// A checkpoint that is not what was saved.
@@ -25,6 +27,10 @@ public enum RunError: ExitCoded, CustomStringConvertible {
         loss: String, value: Double, step: Int, records: [String], checkpoint: String?)
     /// A gradient is NaN or infinite; the weights were not changed.
     case gradientNotFinite(norm: Double, step: Int, records: [String], checkpoint: String?)
+    /// A loss jumped; the weights were not changed.
+    case lossSpike(
+        loss: Double, median: Double, plan: GuardPlan, step: Int, records: [String],
+        checkpoint: String?)
     /// No sample of a step has anything to learn from.
     case nothingSupervised(step: Int, records: [String])
     /// A source has nothing to learn from.
@@ -36,7 +42,7 @@ public enum RunError: ExitCoded, CustomStringConvertible {
 
     public var exitCode: Int32 {
         switch self {
-        case .inUse, .alreadyThere, .nothingToResume, .planChanged, .trainsNothing: 64
+        case .inUse, .alreadyThere, .nothingToResume, .planChanged, .foreignCheckpoint, .trainsNothing: 64
         default: 1
         }
     }
@@ -54,6 +60,9 @@ public enum RunError: ExitCoded, CustomStringConvertible {
         case .planChanged(let folder, let changes):
             return "\(folder) was started with another plan; it cannot be resumed with this one:"
                 + changes.map { "\n  \($0)" }.joined()
+        case .foreignCheckpoint(let checkpoint, let reasons):
+            return "\(checkpoint) is a checkpoint of another run or model:"
+                + reasons.map { "\n  \($0)" }.joined()
         case .trainsNothing(let prefix, let nearest, let parts):
             return "train: \"\(prefix)\" names no parameter"
                 + (nearest.map { "; did you mean \"\($0)\"?" }
@@ -70,6 +79,14 @@ public enum RunError: ExitCoded, CustomStringConvertible {
         case .gradientNotFinite(let norm, let step, let records, let checkpoint):
             return
                 "the gradient's norm is \(norm.isNaN ? "nan" : "\(norm)") at step \(step), before the weights were changed"
+                + RunError.trace(records, checkpoint)
+        case .lossSpike(let loss, let median, let plan, let step, let records, let checkpoint):
+            let reason =
+                plan.action == .skip
+                ? "after \(plan.patience) skipped steps in a row"
+                : "more than guard.factor \(plan.factor) allows"
+            return "the loss is \(loss) at step \(step), \(loss / median) times the median of the last "
+                + "\(plan.window) steps, \(reason); the weights were not changed"
                 + RunError.trace(records, checkpoint)
         case .nothingSupervised(let step, let records):
             return
@@ -90,7 +107,7 @@ public enum RunError: ExitCoded, CustomStringConvertible {
             + (checkpoint.map { "last good checkpoint: \($0)" } ?? "no checkpoint was saved yet")
     }
 
-    private static func listed(_ records: [String]) -> String {
+    static func listed(_ records: [String]) -> String {
         records.prefix(32).joined(separator: ", ") + (records.count > 32 ? ", …" : "")
     }
 }

@@ -23,6 +23,8 @@ public struct RunFolder: Sendable {
     public var checkpoints: CheckpointStore { CheckpointStore(folder: path + "/checkpoints") }
     /// The final model, there only when the run has finished.
     public var model: String { path + "/model" }
+    /// A page that shows the run, there when it has ended.
+    public var report: String { path + "/report.html" }
     /// Lock that a live run holds.
     public var lock: String { path + "/run.lock" }
 

@@ -14,9 +14,12 @@ public struct RunState: Codable, Equatable, Sendable {
     /// The resolved plan.
     public var plan: String
 
+    /// What the loss guard remembers; nil where nothing is watched.
+    public var spikes: LossGuard.Memory?
+
     public init(
         step: Int, samples: Int, tokens: Int, seconds: Double, position: [UInt8],
-        validationLoss: Double?, plan: String
+        validationLoss: Double?, plan: String, spikes: LossGuard.Memory? = nil
     ) {
         self.step = step
         self.samples = samples
@@ -25,5 +28,6 @@ public struct RunState: Codable, Equatable, Sendable {
         self.position = position
         self.validationLoss = validationLoss
         self.plan = plan
+        self.spikes = spikes
     }
 }

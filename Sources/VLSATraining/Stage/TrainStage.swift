@@ -23,6 +23,33 @@ public func trainStage(
     if options.resume, folder.isFinished(with: try plan.yaml()) {
         return .finished(model: folder.model)
     }
+    let (run, parts) = try stageRun(plan, folder: path, options: options)
+    run.observers = [RejectionReporter()] + observers
+    if let pictures = ReconstructionPictures(plan, parts) { run.observers.append(pictures) }
+    return try run.train()
+}
+
+/// Does everything of a stage but the updates, on one batch, and leaves nothing behind.
+///
+/// The checkpoint that is written to see whether there is room is made beside the run folder, on its disk, and
+/// removed.
+///
+/// - Throws: as ``trainStage(_:run:options:observers:)``.
+public func rehearseStage(
+    _ plan: TrainingPlan, run path: String, options: RunOptions = RunOptions()
+) throws -> DryRunReport {
+    let folder = PlanPath.absolute(path, from: ".").path
+    guard !RunFolder(folder).holdsRun else { throw RunError.alreadyThere(folder: folder) }
+    var place = PlanPath.folder(of: folder)
+    while !FileManager.default.fileExists(atPath: place) { place = PlanPath.folder(of: place) }
+    let temporary = "\(place)/\(AtomicFiles.temporaryPrefix)dry-run-\(getpid())"
+    defer { try? FileManager.default.removeItem(atPath: temporary) }
+    return try stageRun(plan, folder: temporary, options: options).run.rehearse()
+}
+
+private func stageRun(
+    _ plan: TrainingPlan, folder path: String, options: RunOptions
+) throws -> (run: TrainingRun<VLSAModel>, parts: StageParts) {
     let parts = try StageParts(plan)
     try plan.checkPaths()
     let run = try TrainingRun<VLSAModel>(
@@ -39,8 +66,7 @@ public func trainStage(
             parts.data.validation.isEmpty
                 ? nil : try parts.loader(of: parts.data.validation, for: model, isTraining: false)
         })
-    run.observers = [RejectionReporter()] + observers
-    return try run.train()
+    return (run, parts)
 }
 
 /// Makes the model and the data that a plan names.
@@ -154,40 +180,5 @@ extension PlanDType {
         case .bfloat16: .bfloat16
         case .float16: .float16
         }
-    }
-}
-
-/// Says which records a run leaves out: the first ones on the terminal, all that are known in `rejected.jsonl`.
-final class RejectionReporter: TrainingObserver {
-    private var known = 0
-    private let shown = 5
-
-    func stepTaken(_ report: StepReport, of run: TrainingRun<VLSAModel>) throws {
-        guard let ledger = (run.training as? SampleLoader)?.ledger, ledger.rejected > known else {
-            return
-        }
-        let isFirst = known < shown
-        known = ledger.rejected
-        if isFirst, let last = ledger.entries.last {
-            run.progress.message("warning: left out: \(last)")
-        }
-        try write(ledger, to: run.folder)
-    }
-
-    func runEnded(_ outcome: TrainingOutcome, of run: TrainingRun<VLSAModel>) throws {
-        guard let ledger = (run.training as? SampleLoader)?.ledger, ledger.rejected > 0 else {
-            return
-        }
-        run.progress.message(
-            "left out \(ledger.rejected) of \(ledger.seen) records (\(ledger.summary)); "
-                + "see \(run.folder.rejected)")
-    }
-
-    private func write(_ ledger: RejectionLedger, to folder: RunFolder) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        var text = Data()
-        for entry in ledger.entries { text += try encoder.encode(entry) + Data("\n".utf8) }
-        try AtomicFiles.write(text, to: folder.rejected)
     }
 }
