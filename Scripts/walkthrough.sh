@@ -16,6 +16,13 @@ while IFS= read -r line; do
     eval "$line" > out.log 2>&1 || { cat out.log >&2; echo "walkthrough: failed: $line" >&2; exit 1; }
 done <<< "$commands"
 
+# A rehearsal says what a step takes and leaves nothing.
+vlsa train work/runs/1/plan.yaml --run work/runs/rehearsed --dry-run --quiet > out.log 2> err.log \
+    || { cat err.log >&2; exit 1; }
+grep -q "gradient norm" out.log || { echo "walkthrough: --dry-run says nothing of the gradient" >&2; exit 1; }
+[ ! -e work/runs/rehearsed ] && [ -z "$(find work -name '.writing-*')" ] \
+    || { echo "walkthrough: --dry-run left something behind" >&2; exit 1; }
+
 # Refusals: the exit code says whose fault it was, and nothing is written.
 refused() {
     local code=$1 status=0; shift

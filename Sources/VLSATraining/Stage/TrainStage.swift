@@ -43,7 +43,12 @@ public func rehearseStage(
     var place = PlanPath.folder(of: folder)
     while !FileManager.default.fileExists(atPath: place) { place = PlanPath.folder(of: place) }
     let temporary = "\(place)/\(AtomicFiles.temporaryPrefix)dry-run-\(getpid())"
-    defer { try? FileManager.default.removeItem(atPath: temporary) }
+    // A first signal lets the batch come to its end, so that nothing stays behind.
+    if options.watchesSignals { Interruption.watch() }
+    defer {
+        try? FileManager.default.removeItem(atPath: temporary)
+        if options.watchesSignals { Interruption.unwatch() }
+    }
     return try stageRun(plan, folder: temporary, options: options).run.rehearse()
 }
 
