@@ -260,7 +260,8 @@ public final class ParameterStore {
 
     /// A store with the same names and the values of this moment, to be saved while training goes on.
     ///
-    /// Trained parameters are copied, to main memory; frozen ones are shared, because nothing changes them.
+    /// Trained parameters are copied, to main memory; frozen ones are shared, because nothing changes them. It
+    /// may be taken on another thread while nothing changes the values.
     public func snapshot() -> ParameterStore {
         let copy = ParameterStore(dtype: dtype, device: device, seed: seed)
         copy.ties = ties

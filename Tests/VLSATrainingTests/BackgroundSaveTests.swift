@@ -40,6 +40,24 @@ private final class SaveWatcher: TrainingObserver {
         #expect(try #require(saved[run.folder.checkpoints.path(step: 5)]) >= 8)
     }
 
+    /// A parameter that takes longer to copy than a step takes: the update comes after the copy.
+    @Test func theUpdateWaitsForTheCopy() throws {
+        let folder = try TemporaryFolder()
+        let run = try lineRun(folder.path + "/run", ["steps=4", "checkpoint.every=3"]) { model in
+            let size = [1 << 22]
+            _ = try? model.store.scope["body"].parameter("ballast", shape: size, initial: .zeros)
+        }
+        #expect(run.model.store["body.ballast"]?.requiresGradient == true)
+        var isCopied: Bool?
+        run.observers = [
+            StepWatcher { report, run in
+                if report.step == 4 { isCopied = run.pendingSave?.copying?.isDone }
+            }
+        ]
+        _ = try run.train()
+        #expect(isCopied == true)
+    }
+
     @Test func oneCheckpointIsWrittenAtATime() throws {
         let folder = try TemporaryFolder()
         let writing = Atomic(0)

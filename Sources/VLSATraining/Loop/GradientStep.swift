@@ -76,10 +76,11 @@ extension Trainable {
 
 /// `body`, as a span of `trace` where there is one.
 func traced<Result>(
-    _ trace: TraceFile?, _ name: String, _ step: Int, _ body: () throws -> Result
+    _ trace: TraceFile?, _ name: String, _ step: Int, row: TraceFile.Row = .step,
+    _ body: () throws -> Result
 ) rethrows -> Result {
     guard let trace else { return try body() }
-    return try trace.span(name, step: step, body)
+    return try trace.span(name, step: step, row: row, body)
 }
 
 /// Sums of losses and of their units over micro-batches.

@@ -6,41 +6,64 @@ import TorchNN
 struct PendingSave {
     let step: Int
     let path: String
+    /// Copies what the next update changes.
+    let copying: BackgroundJob?
+    /// Writes the copy.
     let job: BackgroundJob
+}
+
+/// What a checkpoint is written from.
+private final class CheckpointContent {
+    var weights: ParameterStore
+    var moments: [(String, Tensor)]
+
+    init(_ weights: ParameterStore, _ moments: [(String, Tensor)]) {
+        (self.weights, self.moments) = (weights, moments)
+    }
 }
 
 extension TrainingRun {
     /// Starts to publish a checkpoint of the present step, and lets old ones go.
     ///
-    /// What changes from step to step is copied at once; the writing goes on in the background, one checkpoint
-    /// at a time. How it ended is asked by ``noteSave()`` and ``settleSave()``.
+    /// The next step's forward and backward pass go on at once: they change nothing of it. Before the update,
+    /// ``settleCopy()`` waits until a copy was made; writing that goes on in the background, one checkpoint at a
+    /// time. How it ended is asked by ``noteSave()`` and ``settleSave()``.
     func save() throws {
         try settleSave()
         let state = RunState(
             step: step, samples: samples, tokens: tokens, seconds: seconds,
             position: try training.position(), validationLoss: validationLoss, plan: planText,
             spikes: plan.spikes.action == .off ? nil : spikes.memory)
-        let isBackground = plan.checkpoint.background
-        let (weights, moments) = traced(trace, "snapshot", step) {
-            isBackground
-                ? (model.store.snapshot(), optimizer.state.map { ($0, $1.snapshot()) })
-                : (model.store, optimizer.state)
-        }
+        let content = CheckpointContent(model.store, optimizer.state)
+        let copying = plan.checkpoint.background
+            ? BackgroundJob(name: "vlsa-copy", isPatient: false) { [trace, step] in
+                traced(trace, "copy", step, row: .checkpoint) {
+                    content.weights = content.weights.snapshot()
+                    content.moments = content.moments.map { ($0, $1.snapshot()) }
+                }
+            } : nil
         let write = { [model, checkpoints = folder.checkpoints, plan = plan.checkpoint, resumedFrom] in
             try checkpoints.save(state) { target in
-                try model.save(weights, to: target + "/model")
+                try model.save(content.weights, to: target + "/model")
                 try SafetensorsFile.write(
-                    moments, metadata: ["format": "pt"], to: target + "/optimizer.safetensors")
+                    content.moments, metadata: ["format": "pt"],
+                    to: target + "/optimizer.safetensors")
             }
             checkpoints.prune(keep: plan.keep, best: plan.best, sparing: resumedFrom)
         }
+        let job = BackgroundJob(name: "vlsa-checkpoint", isPatient: true) { [trace, step] in
+            try copying?.wait()
+            try traced(trace, "save", step, row: .checkpoint, write)
+        }
         pendingSave = PendingSave(
-            step: step, path: folder.checkpoints.path(step: step),
-            job: BackgroundJob(name: "vlsa-checkpoint") { [trace, step] in
-                guard let trace else { return try write() }
-                try trace.span("save", step: step, row: .checkpoint, write)
-            })
-        if !isBackground { try settleSave() }
+            step: step, path: folder.checkpoints.path(step: step), copying: copying, job: job)
+        if copying == nil { try settleSave() }
+    }
+
+    /// Waits until weights and optimizer may change again.
+    func settleCopy() throws {
+        guard let copying = pendingSave?.copying, !copying.isDone else { return }
+        try traced(trace, "wait for copy", step) { try copying.wait() }
     }
 
     /// Takes note of a checkpoint whose writing has ended since.

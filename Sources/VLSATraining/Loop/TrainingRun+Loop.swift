@@ -87,6 +87,7 @@ extension TrainingRun {
             }
             try note(spike, records: records)
         }
+        try settleCopy()
         let multiplier = schedule.multiplier(step)
         if spike == nil {
             traced(trace, "optimizer", step) { optimizer.step(rateMultiplier: multiplier) }

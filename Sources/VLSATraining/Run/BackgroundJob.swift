@@ -1,6 +1,6 @@
 import Foundation
 
-/// One piece of work on a thread of its own, at low priority, whose outcome is asked for later.
+/// One piece of work on a thread of its own whose outcome is asked for later.
 ///
 /// Unchecked, because the outcome is only touched under the condition's lock.
 final class BackgroundJob: @unchecked Sendable {
@@ -14,11 +14,13 @@ final class BackgroundJob: @unchecked Sendable {
     private var outcome: Result<Void, any Error>?
 
     /// Starts `body`, which must share nothing that changes with the threads that go on.
-    init(name: String, _ body: @escaping () throws -> Void) {
+    ///
+    /// - Parameter isPatient: lets the other threads come first.
+    init(name: String, isPatient: Bool, _ body: @escaping () throws -> Void) {
         let work = Work(body)
         let thread = Thread { [self] in
-            // The steps that are taken meanwhile come first. On Linux this is the thread's own priority.
-            setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10)
+            // On Linux this is the thread's own priority.
+            if isPatient { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10) }
             finish(Result { try work.body() })
         }
         thread.name = name
