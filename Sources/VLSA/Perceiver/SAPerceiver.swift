@@ -1,3 +1,4 @@
+import Foundation
 import Torch
 import TorchNN
 
@@ -178,7 +179,8 @@ private func attended(
 /// Learned Gaussian around each snapshot token, one for every head.
 ///
 /// `-α |p + o - p'|²` is a dot product of four numbers on either side, so it rides on the queries and keys and
-/// no table of scores is ever made. Heads start spread over the cell, about one tile token each.
+/// no table of scores is ever made. Heads start spread over the cell, each on its own field: a Gaussian whose
+/// deviation is half of the field's side, `α = 2 h` in cells.
 struct GaussianPrior {
     let logSharpness: Tensor  // [h]
     let offset: Tensor  // [h, 2], in cells

@@ -61,39 +61,18 @@ final class DecoderText: Trainable {
 
     let store: ParameterStore
     let language: LanguageModel
+    private let noise: FoundationPlan.TellingNoise
     private let tokenizerFolder: String
 
-    init(_ configuration: LanguageConfiguration, tokenizerFolder: String, seed: UInt64) throws {
+    init(
+        _ configuration: LanguageConfiguration, noise: FoundationPlan.TellingNoise,
+        tokenizerFolder: String, seed: UInt64
+    ) throws {
+        self.noise = noise
         store = ParameterStore(seed: seed)
         language = try LanguageModel(configuration, in: store.scope["language"])
         self.tokenizerFolder = tokenizerFolder
-        widen(configuration, seed: seed)
-    }
-
-    /// Starting values for a narrow model that has minutes: families start with a deviation of 0.02, made for thousands of
-    /// columns. Here a product keeps its input's size, and keys start as queries, so that from the first step a word
-    /// attends to its like.
-    private func widen(_ configuration: LanguageConfiguration, seed: UInt64) {
-        let generator = Generator(seed: seed &+ 1)
-        for (name, tensor) in store.tensors() where tensor.rank == 2 {
-            let scale =
-                name.contains("embed_tokens")
-                ? 0.5
-                : (name.contains("o_proj") || name.contains("down_proj") ? 0.5 : 1)
-                    / Double(tensor.shape[1]).squareRoot()
-            tensor.copy(from: Tensor.normal(tensor.shape, generator: generator) * scale)
-        }
-        let (heads, groups) = (configuration.headCount, configuration.keyValueHeadCount)
-        for layer in 0..<configuration.layerCount {
-            let path = "language.model.layers.\(layer).self_attn."
-            guard let query = store[path + "q_proj.weight"], let key = store[path + "k_proj.weight"]
-            else { continue }
-            let width = query.shape[0] / heads
-            let chosen = (0..<groups).map { group in
-                query.narrowed(axis: 0, start: group * (heads / groups) * width, length: width)
-            }
-            key.copy(from: Tensor.concatenated(chosen, axis: 0))
-        }
+        start(seed: seed)
     }
 
     func counts(_ examples: [ToldPicture]) -> [String: Int] {
@@ -101,30 +80,74 @@ final class DecoderText: Trainable {
     }
 
     func losses(_ examples: [ToldPicture], generators: [Generator]) throws -> [LossTerm] {
-        let batch = try PromptBatch(
-            prompts: examples.map { ($0.prompt.ids, $0.prompt.isSupervised, 1) },
-            names: examples.map(\.recordID), visualTokens: examples[0].cells.count)
-        let hidden = language(
-            batch.embeddings(in: language, visual: told(examples), device: store.device))
+        let (batch, hidden) = try read(examples, generators: generators)
         let loss = language.loss(hidden, rows: batch.predictingRows, targets: batch.targets)
         return [LossTerm(name: "text", sum: loss.sum, count: loss.count)]
     }
 
-    /// The cells of some pictures as visual tokens, `[pictures, cells, d]`.
-    private func told(_ examples: [ToldPicture]) -> Tensor {
-        let cellCount = examples[0].cells.count
-        var ids: [Int] = []
-        var places: [Int] = []
-        for (picture, example) in examples.enumerated() {
-            for (cell, words) in example.cells.enumerated() {
-                ids += words
-                places += Array(repeating: picture * cellCount + cell, count: words.count)
-            }
+    /// Share of the answers to told pictures, without noise, of which every token is the likeliest one.
+    func accuracy(_ examples: [ToldPicture]) throws -> Double {
+        let (batch, hidden) = try withoutGradients { try read(examples) }
+        let rows = Tensor(batch.predictingRows, shape: [batch.predictingRows.count], device: store.device)
+        let likeliest = withoutGradients {
+            language.logits(hidden.flattened(from: 0, to: 1).selecting(rows, axis: 0))
+        }.argmax(axis: -1).ints()
+        var (right, answers) = (0, 0)
+        var isRight = true
+        for (place, row) in batch.predictingRows.enumerated() {
+            isRight = isRight && likeliest[place] == batch.targets[place]
+            // An answer ends where the next position predicts nothing.
+            guard place + 1 == batch.targets.count || batch.predictingRows[place + 1] != row + 1
+            else { continue }
+            answers += 1
+            if isRight { right += 1 }
+            isRight = true
         }
-        let words = language.embed(Tensor(ids, shape: [ids.count], device: store.device))
-        let sum = Tensor.zeros([examples.count * cellCount, language.width], device: store.device)
-            .indexAdding(Tensor(places, shape: [places.count], device: store.device), axis: 0, words)
-        return sum.reshaped([examples.count, cellCount, language.width])
+        return answers == 0 ? 0 : Double(right) / Double(answers)
+    }
+
+    /// The decoder's output over some conversations, `[pictures, T, d]`.
+    private func read(_ examples: [ToldPicture], generators: [Generator] = []) throws -> (
+        batch: PromptBatch, hidden: Tensor
+    ) {
+        let batch = try PromptBatch(
+            prompts: examples.map { ($0.prompt.ids, $0.prompt.isSupervised, 1) },
+            names: examples.map(\.recordID), visualTokens: examples[0].cells.count)
+        let visual = told(examples, generators: generators)
+        return (
+            batch, language(batch.embeddings(in: language, visual: visual, device: store.device))
+        )
+    }
+
+    /// The cells of some pictures as visual tokens, `[pictures, cells, d]`, spoilt when each has a generator.
+    private func told(_ examples: [ToldPicture], generators: [Generator]) -> Tensor {
+        let (cellCount, width) = (examples[0].cells.count, language.width)
+        var words: [(id: Int, place: Int)] = []
+        for (picture, example) in examples.enumerated() {
+            var own: [(id: Int, place: Int)] = []
+            for (cell, ids) in example.cells.enumerated() {
+                own += ids.map { ($0, picture * cellCount + cell) }
+            }
+            if !generators.isEmpty, noise.dropout > 0 {
+                let draws = Tensor.uniform([own.count], generator: generators[picture]).floats()
+                own = zip(own, draws).filter { Double($1) >= noise.dropout }.map(\.0)
+            }
+            words += own
+        }
+        func column(_ values: [Int]) -> Tensor {
+            Tensor(values, shape: [values.count], device: store.device)
+        }
+        let embedded = language.embed(column(words.map(\.id)))
+        var cells = Tensor.zeros([examples.count * cellCount, width], device: store.device)
+            .indexAdding(column(words.map(\.place)), axis: 0, embedded)
+            .reshaped([examples.count, cellCount, width])
+        if !generators.isEmpty, noise.deviation > 0 {
+            let unit = withoutGradients { embedded.square().mean().sqrt() }
+            let draws = Tensor.stacked(
+                generators.map { Tensor.normal([cellCount, width], generator: $0) }, axis: 0)
+            cells = cells + draws * unit * noise.deviation
+        }
+        return cells
     }
 
     func save(_ weights: ParameterStore, to folder: String) throws {

@@ -30,8 +30,10 @@ public struct FoundationRun {
         if !["vision", "projector", "denoiser"].allSatisfy(isDone) {
             let pictures = try readPictures()
             let embeddings = try wordEmbeddings(pictures.words)
-            let vectors = embeddings / embeddings.square().sum(axis: -1, keepingAxis: true).sqrt()
-            try makeVision(pictures, vectors, report)
+            // Without what all words share, or every patch would have to say it of every word.
+            let centred = embeddings - embeddings.mean(axis: 0, keepingAxis: true)
+            let vectors = centred / centred.square().sum(axis: -1, keepingAxis: true).sqrt()
+            try makeVision(pictures, report)
             try makeProjector(pictures, embeddings, report)
             try makeDenoiser(pictures, vectors, report)
         }
@@ -75,14 +77,19 @@ public struct FoundationRun {
             headCount: plan.language.heads, keyValueHeadCount: plan.language.keyValueHeads,
             contextLength: 4096, startID: tokenizer.beginningID,
             stopIDs: try plan.chat.format.stopIDs(for: tokenizer), padID: tokenizer.paddingID)
+        let heldOut = min(examples.count / 20, 400)
         let model = try train(
             "language", plan.language.training, parts: ["language"],
-            source: { _ in ArraySource(examples, seed: plan.seed) }
+            source: { _ in ArraySource(Array(examples.dropLast(heldOut)), seed: plan.seed) }
         ) {
-            try DecoderText(configuration, tokenizerFolder: folder, seed: plan.seed)
+            try DecoderText(
+                configuration, noise: plan.language.noise, tokenizerFolder: folder, seed: plan.seed)
         }
         try publish(model, "language")
-        report("language: \(count(model.store, "language")) parameters")
+        let accuracy = try model.accuracy(Array(examples.suffix(heldOut)))
+        report(
+            "language: \(count(model.store, "language")) parameters, answers "
+                + String(format: "%.0f%%", accuracy * 100) + " of the questions about pictures told in words")
     }
 
     // MARK: Tower
@@ -135,7 +142,7 @@ public struct FoundationRun {
     }
 
     private func makeVision(
-        _ pictures: RegionPictures, _ vectors: Tensor, _ report: (String) -> Void
+        _ pictures: RegionPictures, _ report: (String) -> Void
     ) throws {
         guard !isDone("vision") else { return }
         let side = plan.picture.tileWidth
@@ -153,18 +160,19 @@ public struct FoundationRun {
                 snapshotShare: plan.vision.snapshots)
         }
         let model = try train(
-            "vision", plan.vision.training, parts: ["vision", "contrast"],
+            "vision", plan.vision.training, parts: ["vision", "naming"],
             source: { _ in views(plan.seed) }
         ) {
-            try TowerContrast(
-                .clip(configuration), features: FeatureSelection(layer: -1), normalization: .clip,
-                words: vectors, seed: plan.seed)
+            try TowerNaming(
+                configuration, features: FeatureSelection(layer: -1), normalization: .clip,
+                wordCount: pictures.words.count, seed: plan.seed)
         }
-        let accuracy = model.accuracy(views(plan.seed &+ 1).next(128))
+        let accuracy = model.accuracy(
+            views(plan.seed &+ 1).next(128), placeWords: Set(pictures.pictures[0].placeWords.values))
         try publish(model, "vision")
         report(
             "vision: \(count(model.store, "vision")) parameters, names "
-                + String(format: "%.0f%%", accuracy * 100) + " of the patches it learned on")
+                + String(format: "%.0f%%", accuracy * 100) + " of the things in view on pictures it learned from")
     }
 
     // MARK: Denoiser

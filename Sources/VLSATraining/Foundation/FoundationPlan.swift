@@ -64,7 +64,17 @@ public struct FoundationPlan: Codable, Equatable, Sendable {
         public var layers: Int
         public var heads: Int
         public var keyValueHeads: Int
+        public var noise: TellingNoise
         public var training: TrainingPlan
+    }
+
+    /// How the cells of a told picture are spoilt while the decoder learns, so that it later bears with visual tokens,
+    /// which are never as clean as words.
+    public struct TellingNoise: Codable, Equatable, Sendable {
+        /// Share of the words that are left out.
+        public var dropout: Double
+        /// Deviation of Gaussian noise on every column, in units of the embeddings' own deviation.
+        public var deviation: Double
     }
 
     /// An SD3-style denoiser; its prompt is as wide as the decoder.

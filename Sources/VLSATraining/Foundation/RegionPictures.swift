@@ -181,39 +181,58 @@ struct PatchCaptions: TrainingExample {
     let recordID: String
     /// `[3, side, side]`
     let pixels: [UInt8]
-    /// Words of each patch, row by row; the background word where no region covers the patch.
-    let words: [[Int]]
+    /// Words of what each patch shows, row by row; the background word where no region covers the patch.
+    let names: [[Int]]
+    /// Words of where each patch lies in the view. A tower cannot tell a window from a snapshot, so what it says of places
+    /// must hold in both.
+    let places: [[Int]]
 
-    var tokenCount: Int { words.count }
+    var tokenCount: Int { names.count }
+
+    /// Names and places of each patch.
+    var words: [[Int]] { zip(names, places).map { $0 + $1 } }
 }
 
 extension RegionPicture {
-    /// The window of the padded picture whose upper left corner is `(x, y)`.
-    func window(x: Int, y: Int, side: Int, patch: Int) -> PatchCaptions {
-        PatchCaptions(
-            recordID: id, pixels: whole.cropped(x: x, y: y, width: side, height: side).planar(),
-            words: words(
-                x: Double(x), y: Double(y), scaleX: 1, scaleY: 1, perSide: side / patch,
-                patch: Double(patch), showsFine: true))
+    /// The square window of the padded picture with the upper left corner `(x, y)`, shown at `side` pixels, and the names
+    /// of its patches, row by row.
+    ///
+    /// - Parameter reach: its side in the padded picture; fine regions are named where it is shown at most half again
+    ///   as coarse as a tile.
+    func window(x: Int, y: Int, reach: Int, side: Int, patch: Int) -> (
+        pixels: Pixels, names: [[Int]]
+    ) {
+        let scale = Double(side) / Double(reach)
+        let cropped = whole.cropped(x: x, y: y, width: reach, height: reach)
+        let shown = reach == side ? cropped : resized(cropped, width: side, height: side)
+        return (
+            shown,
+            names(
+                x: Double(x), y: Double(y), scaleX: scale, scaleY: scale, perSide: side / patch,
+                patch: Double(patch), showsFine: scale > 2.0 / 3)
+        )
     }
 
-    /// The snapshot, where fine regions are too small to be named, and every patch has words for its place.
+    /// The snapshot, where fine regions are too small to be named.
     func snapshotCaptions(side: Int, patch: Int) -> PatchCaptions {
         let perSide = side / patch
-        let named = words(
-            x: 0, y: 0, scaleX: Double(side) / Double(whole.width),
-            scaleY: Double(side) / Double(whole.height), perSide: perSide, patch: Double(patch),
-            showsFine: false)
         return PatchCaptions(
             recordID: id, pixels: tiled.snapshot,
-            words: named.enumerated().map { index, words in
-                words
-                    + SnapshotPlace.words(of: index, perSide: perSide).compactMap { placeWords[$0] }
-            })
+            names: names(
+                x: 0, y: 0, scaleX: Double(side) / Double(whole.width),
+                scaleY: Double(side) / Double(whole.height), perSide: perSide,
+                patch: Double(patch), showsFine: false), places: places(perSide))
+    }
+
+    /// Words of where each patch of a view lies, row by row.
+    func places(_ perSide: Int) -> [[Int]] {
+        (0..<perSide * perSide).map { index in
+            SnapshotPlace.words(of: index, perSide: perSide).compactMap { placeWords[$0] }
+        }
     }
 
     /// A region names the patches whose centres it covers, or, when it is too small for any, the one it lies in.
-    private func words(
+    private func names(
         x: Double, y: Double, scaleX: Double, scaleY: Double, perSide: Int, patch: Double,
         showsFine: Bool
     ) -> [[Int]] {
@@ -240,63 +259,5 @@ extension RegionPicture {
             }
         }
         return grid
-    }
-}
-
-/// Windows around things worth naming and whole snapshots, drawn from a seed without end.
-final class ViewSource: ExampleSource {
-    typealias Example = PatchCaptions
-
-    private let data: RegionPictures
-    private let seed: UInt64
-    private let side: Int
-    private let patch: Int
-    private let snapshotShare: Double
-    private var index = 0
-
-    init(_ data: RegionPictures, seed: UInt64, side: Int, patch: Int, snapshotShare: Double) {
-        self.data = data
-        self.seed = seed
-        self.side = side
-        self.patch = patch
-        self.snapshotShare = snapshotShare
-    }
-
-    var count: Int { data.pictures.count }
-
-    func next(_ count: Int) -> [PatchCaptions] {
-        (0..<count).map { _ in
-            defer { index += 1 }
-            return view(index)
-        }
-    }
-
-    private func view(_ index: Int) -> PatchCaptions {
-        var random = SeededGenerator(seed: seed, "view", "\(index)")
-        let picture = random.element(of: data.pictures)
-        if random.unit() < snapshotShare {
-            return picture.snapshotCaptions(side: side, patch: patch)
-        }
-        let (width, height) = (picture.whole.width, picture.whole.height)
-        var x = random.below(width - side + 1)
-        var y = random.below(height - side + 1)
-        if random.unit() < 0.75, !picture.regions.isEmpty {
-            let fine = picture.regions.filter(\.isFine)
-            let centre = random.element(of: fine.isEmpty ? picture.regions : fine).box.centre
-            let reach = Double(side) * 0.86
-            let margin = Double(side) * 0.07
-            x = Int(centre.x - margin - random.unit() * reach)
-            y = Int(centre.y - margin - random.unit() * reach)
-        }
-        return picture.window(
-            x: min(max(x, 0), width - side), y: min(max(y, 0), height - side), side: side,
-            patch: patch)
-    }
-
-    func position() throws -> [UInt8] { Array("{\"index\":\(index)}".utf8) }
-
-    func seek(_ position: [UInt8]) throws {
-        struct Position: Decodable { let index: Int }
-        index = try JSONDecoder().decode(Position.self, from: Data(position)).index
     }
 }
