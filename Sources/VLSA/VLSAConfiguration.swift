@@ -96,17 +96,20 @@ public struct PartFolders: Sendable, Equatable {
     public var vision: String
     /// A projector to start from, its weights under the names `linear_1` and `linear_2`; nil for a new one.
     public var projector: String?
+    /// A perceiver to start from, as ``SAPerceiver/save(_:width:of:to:)`` writes it; nil for a new one.
+    public var perceiver: String?
     /// Holds the tokenizer too.
     public var language: String
     public var denoiser: String?
     public var latents: String?
 
     public init(
-        vision: String, projector: String? = nil, language: String, denoiser: String? = nil,
-        latents: String? = nil
+        vision: String, projector: String? = nil, perceiver: String? = nil, language: String,
+        denoiser: String? = nil, latents: String? = nil
     ) {
         self.vision = vision
         self.projector = projector
+        self.perceiver = perceiver
         self.language = language
         self.denoiser = denoiser
         self.latents = latents

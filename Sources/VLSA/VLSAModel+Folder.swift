@@ -5,8 +5,8 @@ import Torch
 import TorchNN
 
 extension VLSAModel {
-    /// A model put together from the folders of its parts; perceiver and Epigone start new, and so does the
-    /// projector unless a folder is named.
+    /// A model put together from the folders of its parts; Epigone starts new, and so do projector and perceiver
+    /// unless their folders are named.
     ///
     /// - Parameters:
     ///   - seed: of the new parts' initial values.
@@ -19,6 +19,9 @@ extension VLSAModel {
         if let projector = folders.projector {
             let file = try SafetensorsFile(path: projector + "/model.safetensors")
             try store.load([file], prefix: "projector")
+        }
+        if let perceiver = folders.perceiver, configuration.perceiver.isEnabled {
+            try SAPerceiver.load(perceiver, expecting: configuration.perceiver, into: store)
         }
         try self.init(configuration, parts: folders, store: store)
         try store.checkComplete()

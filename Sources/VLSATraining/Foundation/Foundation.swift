@@ -8,7 +8,8 @@ import TorchNN
 import VLSA
 
 /// Trains small stand-ins for the public checkpoints that the three stages assume, and saves each as the folder that
-/// its family has: `vision` (CLIP), `language` (Llama, with tokenizer), `projector` (LLaVA's) and `denoiser` (SD3).
+/// its family has: `vision` (CLIP), `language` (Llama, with tokenizer), `projector` (LLaVA's), `denoiser` (SD3), and a
+/// `perceiver` that has begun to learn.
 ///
 /// A part whose folder is complete is left alone, so a run that was stopped goes on with the part it was at.
 public struct FoundationRun {
@@ -27,7 +28,7 @@ public struct FoundationRun {
         try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true)
         try makeTokenizer(report)
         try makeLanguage(report)
-        if !["vision", "projector", "denoiser"].allSatisfy(isDone) {
+        if !["vision", "projector", "perceiver", "denoiser"].allSatisfy(isDone) {
             let pictures = try readPictures()
             let embeddings = try wordEmbeddings(pictures.words)
             // Without what all words share, or every patch would have to say it of every word.
@@ -35,6 +36,7 @@ public struct FoundationRun {
             let vectors = centred / centred.square().sum(axis: -1, keepingAxis: true).sqrt()
             try makeVision(pictures, report)
             try makeProjector(pictures, embeddings, report)
+            try makePerceiver(pictures, embeddings, report)
             try makeDenoiser(pictures, vectors, report)
         }
     }
@@ -139,6 +141,24 @@ public struct FoundationRun {
         }
         try publish(model, "projector")
         report("projector: \(count(model.store, "projector")) parameters")
+    }
+
+    /// A perceiver that brings the tiles' detail to where the projector can say it.
+    private func makePerceiver(
+        _ pictures: RegionPictures, _ embeddings: Tensor, _ report: (String) -> Void
+    ) throws {
+        guard !isDone("perceiver") else { return }
+        let model = try train(
+            "perceiver", plan.perceiver.training, parts: ["perceiver"],
+            source: { ArraySource($0.examples, seed: plan.seed) }
+        ) {
+            try PerceiverNaming(
+                plan.perceiver.design, pictures: pictures, visionFolder: out + "/vision",
+                projectorFolder: out + "/projector", embeddings: embeddings, normalization: .clip,
+                seed: plan.seed)
+        }
+        try publish(model, "perceiver")
+        report("perceiver: \(count(model.store, "perceiver")) parameters")
     }
 
     private func makeVision(

@@ -22,6 +22,7 @@ public struct FoundationPlan: Codable, Equatable, Sendable {
     public var language: LanguagePlan
     /// How long the projector learns to name patches.
     public var projector: TrainingPlan
+    public var perceiver: PerceiverPlan
     public var denoiser: DenoiserPlan
 
     /// Steps and optimizer of one part.
@@ -75,6 +76,12 @@ public struct FoundationPlan: Codable, Equatable, Sendable {
         public var dropout: Double
         /// Deviation of Gaussian noise on every column, in units of the embeddings' own deviation.
         public var deviation: Double
+    }
+
+    /// A perceiver as the first stage will ask for it.
+    public struct PerceiverPlan: Codable, Equatable, Sendable {
+        public var design: PerceiverConfiguration
+        public var training: TrainingPlan
     }
 
     /// An SD3-style denoiser; its prompt is as wide as the decoder.

@@ -41,18 +41,9 @@ final class ProjectorNaming: Trainable {
         let features = withoutGradients {
             tower.features(normalization(pixels), FeatureSelection(layer: -1))
         }  // [B, N, D]
-        let patches = examples.flatMap(\.words)
-        var sums = [Float](repeating: 0, count: patches.count * width)
-        for (patch, words) in patches.enumerated() {
-            for word in words where word != 0 {
-                for column in 0..<width {
-                    sums[patch * width + column] += embeddings[word * width + column]
-                }
-            }
-        }
-        let target = Tensor(sums, shape: [patches.count, width], device: store.device)
+        let target = wordSums(examples.flatMap(\.words), embeddings, width: width, on: store.device)
         let error = (projector(features).flattened(from: 0, to: 1) - target).square()
-        return [LossTerm(name: "naming", sum: error.mean(axis: -1).sum(), count: patches.count)]
+        return [LossTerm(name: "naming", sum: error.mean(axis: -1).sum(), count: counts(examples)["naming"] ?? 0)]
     }
 
     func save(_ weights: ParameterStore, to folder: String) throws {
@@ -69,4 +60,19 @@ final class ProjectorNaming: Trainable {
         try JSONSerialization.data(withJSONObject: configuration, options: [.sortedKeys])
             .write(to: URL(fileURLWithPath: folder + "/config.json"))
     }
+}
+
+/// For each patch the sum of its words' embeddings, `[patches, width]`; the background, word 0, has none.
+///
+/// - Parameter embeddings: of each word, `[W, width]`.
+func wordSums(_ patches: [[Int]], _ embeddings: [Float], width: Int, on device: Device) -> Tensor {
+    var sums = [Float](repeating: 0, count: patches.count * width)
+    for (patch, words) in patches.enumerated() {
+        for word in words where word != 0 {
+            for column in 0..<width {
+                sums[patch * width + column] += embeddings[word * width + column]
+            }
+        }
+    }
+    return Tensor(sums, shape: [patches.count, width], device: device)
 }

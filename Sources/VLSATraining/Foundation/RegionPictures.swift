@@ -224,6 +224,27 @@ extension RegionPicture {
                 patch: Double(patch), showsFine: false), places: places(perSide))
     }
 
+    /// What the snapshot's tokens should say when they hold the tiles' detail too: names and places as in
+    /// ``snapshotCaptions(side:patch:)``, and each fine thing where its centre is. A fine thing made of finer ones is
+    /// told by them.
+    func detailCaptions(side: Int, patch: Int) -> [[Int]] {
+        let perSide = side / patch
+        var grid = snapshotCaptions(side: side, patch: patch).words
+        let fine = regions.filter(\.isFine)
+        for region in fine {
+            let isWhole = fine.contains {
+                $0.box.area < region.box.area && region.box.contains($0.box.centre)
+            }
+            guard !isWhole else { continue }
+            let centre = region.box.centre
+            let column = Int(centre.x * Double(perSide) / Double(whole.width))
+            let row = Int(centre.y * Double(perSide) / Double(whole.height))
+            guard (0..<perSide).contains(row), (0..<perSide).contains(column) else { continue }
+            grid[row * perSide + column] += region.words
+        }
+        return grid
+    }
+
     /// Words of where each patch of a view lies, row by row.
     func places(_ perSide: Int) -> [[Int]] {
         (0..<perSide * perSide).map { index in

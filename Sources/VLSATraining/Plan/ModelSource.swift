@@ -27,6 +27,8 @@ public struct PartPaths: Codable, Equatable, Sendable {
     public var vision: PlanPath?
     /// Projector to start from; nil for a new one.
     public var projector: PlanPath?
+    /// Perceiver to start from; nil for a new one.
+    public var perceiver: PlanPath?
     /// Language model with its tokenizer.
     public var language: PlanPath?
     /// Denoising transformer of the reconstruction.
@@ -37,11 +39,13 @@ public struct PartPaths: Codable, Equatable, Sendable {
     public var codebook: PlanPath?
 
     public init(
-        vision: PlanPath? = nil, projector: PlanPath? = nil, language: PlanPath? = nil,
+        vision: PlanPath? = nil, projector: PlanPath? = nil, perceiver: PlanPath? = nil,
+        language: PlanPath? = nil,
         denoiser: PlanPath? = nil, latents: PlanPath? = nil, codebook: PlanPath? = nil
     ) {
         self.vision = vision
         self.projector = projector
+        self.perceiver = perceiver
         self.language = language
         self.denoiser = denoiser
         self.latents = latents
@@ -51,7 +55,8 @@ public struct PartPaths: Codable, Equatable, Sendable {
     /// The parts that have a folder, by key.
     var named: [(String, PlanPath)] {
         [
-            ("vision", vision), ("projector", projector), ("language", language),
+            ("vision", vision), ("projector", projector), ("perceiver", perceiver),
+            ("language", language),
             ("denoiser", denoiser), ("latents", latents), ("codebook", codebook),
         ].compactMap { name, path in path.map { (name, $0) } }
     }

@@ -124,6 +124,7 @@ struct StageParts {
             return try VLSAModel(
                 assembling: PartFolders(
                     vision: vision.path, projector: parts.projector?.path,
+                    perceiver: parts.perceiver?.path,
                     language: language.path, denoiser: parts.denoiser?.path,
                     latents: parts.latents?.path),
                 configuration: VLSAConfiguration(picture: picture).replacing(plan.sections),

@@ -1,0 +1,56 @@
+import Foundation
+import Torch
+import TorchNN
+
+/// `config.json` of a folder that holds a perceiver alone.
+private struct PerceiverFolder: Codable {
+    let kind: String
+    let width: Int
+    let perceiver: PerceiverConfiguration
+
+    enum CodingKeys: String, CodingKey {
+        case kind = "model_type"
+        case width = "hidden_size"
+        case perceiver
+    }
+}
+
+extension SAPerceiver {
+    /// Writes the perceiver of a store as a folder of its own: `config.json` and `model.safetensors`.
+    ///
+    /// - Parameters:
+    ///   - width: of the tokens it works on.
+    ///   - store: holds it under `perceiver`.
+    public static func save(
+        _ configuration: PerceiverConfiguration, width: Int, of store: ParameterStore,
+        to folder: String
+    ) throws {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        let own = PerceiverFolder(kind: "vlsa_perceiver", width: width, perceiver: configuration)
+        try encoder.encode(own).write(to: URL(fileURLWithPath: folder + "/config.json"))
+        let weights = store.tensors(under: "perceiver").map { name, tensor in
+            (String(name.dropFirst("perceiver.".count)), tensor)
+        }
+        try SafetensorsFile.write(
+            weights, metadata: ["format": "pt"], to: folder + "/model.safetensors")
+    }
+
+    /// Gives a store the weights of a folder that ``save(_:width:of:to:)`` wrote.
+    ///
+    /// - Throws: ``VLSAError`` when the folder's perceiver is of another kind than `configuration` asks for.
+    static func load(
+        _ folder: String, expecting configuration: PerceiverConfiguration,
+        into store: ParameterStore
+    ) throws {
+        let own = try CheckpointFolder(folder).configuration(PerceiverFolder.self)
+        guard own.perceiver == configuration else {
+            throw VLSAError.configuration(
+                "model.perceiver: \(folder) holds another perceiver (\(own.perceiver)) than perceiver: "
+                    + "asks for (\(configuration))")
+        }
+        let file = try SafetensorsFile(path: folder + "/model.safetensors")
+        try store.load([file], prefix: "perceiver")
+    }
+}
