@@ -3,7 +3,7 @@
 /// shown in training.
 ///
 /// Single digits, axis numerals, the closed lists (titles, fields, days) and codes of fewer than
-/// ``sharedDigits`` digits belong to both. There are so few short codes that a model would learn
+/// ``partedDigits`` digits belong to both. There are so few short codes that a model would learn
 /// which ones training leaves out, and never say them, however well it sees.
 struct SynthesisStrings {
     let split: Synthesis.Split
@@ -13,7 +13,7 @@ struct SynthesisStrings {
     static let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
     /// Codes with at least so many digits are parted between the splits.
-    static let sharedDigits = 4
+    static let partedDigits = 3
 
     static func split(of string: String) -> Synthesis.Split {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
@@ -31,7 +31,7 @@ struct SynthesisStrings {
                 ? random.shuffled(Array(0...9)).prefix(digits).sorted()
                 : (0..<digits).map { _ in random.integer(0...9) }
             let code = drawn.map(String.init).joined()
-            if digits < Self.sharedDigits || Self.split(of: code) == split { return code }
+            if digits < Self.partedDigits || Self.split(of: code) == split { return code }
         }
     }
 

@@ -55,6 +55,11 @@ struct RegionPictures: Sendable {
 
     static let background = "background"
 
+    init(pictures: [RegionPicture], words: [String]) {
+        self.pictures = pictures
+        self.words = words
+    }
+
     private struct Source: Sendable {
         let id: String
         let path: String
