@@ -42,6 +42,21 @@ ct_status ct_gradients(const ct_tensor *output, const ct_tensor *const *inputs, 
   });
 }
 
+ct_status ct_watch_gradient(const ct_tensor *tensor, ct_tensor **out, ct_tensor **sum) {
+  return guarded([&] {
+    at::Tensor input = get(tensor), watched = input.view_as(input);
+    at::Tensor squares = at::zeros({}, input.options().dtype(at::kFloat).requires_grad(false));
+    if (watched.requires_grad()) {
+      watched.register_hook([squares](const at::Tensor &gradient) {
+        c10::NoGradGuard without;
+        squares.add_(gradient.to(at::kFloat).square().sum());
+      });
+    }
+    *out = give(watched);
+    *sum = give(squares);
+  });
+}
+
 ct_status ct_detach(const ct_tensor *tensor, ct_tensor **out) {
   return result(out, [&] { return get(tensor).detach(); });
 }

@@ -70,4 +70,11 @@ extension Tensor {
 
     /// The same values and memory, cut off from the operations that made them.
     public func detached() -> Tensor { produced("detached", self) { ct_detach(handle, $0) } }
+
+    /// The same tensor to compute with, and a scalar (fp32, 0 at first) that every backward pass raises by the
+    /// sum of squares of the derivative that reaches it.
+    public func watchingGradient() -> (tensor: Tensor, squares: Tensor) {
+        let pair = producedPair("watchingGradient", self) { ct_watch_gradient(handle, $0, $1) }
+        return (tensor: pair.0, squares: pair.1)
+    }
 }

@@ -120,6 +120,24 @@ extension Tensor {
         }
     }
 
+    /// `silu(query key^T) value * factor`, weights that need not sum to one.
+    ///
+    /// Keys are taken in blocks and their scores worked out again for the derivative, so memory does not grow
+    /// with their number. Scores are fp32 (fp64 for fp64).
+    ///
+    /// - Parameters:
+    ///   - query: `[B, H, T, d]`, scaled as wanted.
+    ///   - key: `[B, H, S, d]`.
+    ///   - value: `[B, H, S, e]`, whose dtype the result has.
+    /// - Returns: `[B, H, T, e]`.
+    public static func siluAttention(
+        query: Tensor, key: Tensor, value: Tensor, factor: Double = 1
+    ) -> Tensor {
+        produced("siluAttention", all: [query, key, value]) {
+            ct_silu_attention(query.handle, key.handle, value.handle, factor, $0)
+        }
+    }
+
     /// How a loss of many rows becomes one value.
     public enum Reduction: Sendable {
         case mean, sum, none

@@ -38,4 +38,26 @@ public enum TorchRuntime {
         guard fields.count > 1, let pages = Int(fields[1]) else { return 0 }
         return pages * sysconf(Int32(_SC_PAGESIZE))
     }
+
+    /// The most bytes this process had in memory since it began, or since ``resetPeakResidentBytes()``; 0 where
+    /// the system does not say.
+    public static var peakResidentBytes: Int {
+        guard let file = fopen("/proc/self/status", "r") else { return 0 }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 256)
+        while fgets(&line, Int32(line.count), file) != nil {
+            let text = String(
+                decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+            let fields = text.split { $0 == " " || $0 == "\t" || $0 == "\n" }
+            if fields.first == "VmHWM:", fields.count > 1 { return (Int(fields[1]) ?? 0) << 10 }
+        }
+        return 0
+    }
+
+    /// Starts ``peakResidentBytes`` over; false where the system does not allow it.
+    public static func resetPeakResidentBytes() -> Bool {
+        guard let file = fopen("/proc/self/clear_refs", "w") else { return false }
+        defer { fclose(file) }
+        return fputs("5", file) >= 0 && fflush(file) == 0
+    }
 }

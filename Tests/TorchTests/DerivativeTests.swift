@@ -157,6 +157,12 @@ private let layers: [DerivativeCase] = [
     .init("attention", [[1, 2, 3, 4], [1, 2, 5, 4], [1, 2, 5, 4]]) {
         Tensor.attention(query: $0[0], key: $0[1], value: $0[2])
     },
+    .init("siluAttention", [[1, 2, 3, 4], [1, 2, 5, 4], [1, 2, 5, 3]]) {
+        Tensor.siluAttention(query: $0[0], key: $0[1], value: $0[2], factor: 0.7)
+    },
+    .init("siluAttention, keys as values", [[2, 1, 3, 4], [2, 1, 5, 4]]) {
+        Tensor.siluAttention(query: $0[0], key: $0[1], value: $0[1])
+    },
     .init("attention, causal", [[1, 2, 4, 2], [1, 2, 4, 2], [1, 2, 4, 2]]) {
         Tensor.attention(query: $0[0], key: $0[1], value: $0[2], isCausal: true, scale: 0.3)
     },

@@ -96,4 +96,17 @@ import Testing
         #expect(abs(values.mean().item()) < 0.02)
         #expect(abs(values.variance(axis: 0).item() - 1) < 0.03)
     }
+
+    @Test func aWatchedTensorAddsUpTheSquaresOfWhatReachesIt() throws {
+        let x = Tensor([1.0, -2, 3] as [Float], shape: [3])
+        x.requiresGradient = true
+        let (seen, squares) = (x * 2).watchingGradient()
+        #expect(squares.item() == 0)
+        let sum = (seen * Tensor([1.0, 2, 3] as [Float], shape: [3])).sum()
+        sum.backward()
+        #expect(squares.item() == 14)
+        #expect(x.gradient?.floats() == [2, 4, 6])
+        let still = withoutGradients { x.watchingGradient() }
+        #expect(still.tensor.floats() == x.floats() && still.squares.item() == 0)
+    }
 }

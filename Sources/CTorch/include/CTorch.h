@@ -103,6 +103,9 @@ ct_status ct_backward(const ct_tensor *tensor, const ct_tensor *gradient /* null
 // d output / d input_i without touching `.gradient` of any leaf; outs[i] is NULL where output does not depend.
 ct_status ct_gradients(const ct_tensor *output, const ct_tensor *const *inputs, ptrdiff_t count,
                        bool keeping_graph, ct_tensor **outs);
+// *out is the same tensor to compute with; whatever derivative reaches it in a backward pass adds the sum of its
+// squares to *sum, an fp32 scalar that starts at 0.
+ct_status ct_watch_gradient(const ct_tensor *tensor, ct_tensor **out, ct_tensor **sum);
 ct_status ct_detach(const ct_tensor *tensor, ct_tensor **out);
 
 // ---- Shape.cpp
@@ -226,6 +229,10 @@ ct_status ct_embedding(const ct_tensor *weight, const ct_tensor *ids, ct_tensor 
 ct_status ct_attention(const ct_tensor *query, const ct_tensor *key, const ct_tensor *value,
                        const ct_tensor *mask /* nullable */, bool causal, bool has_scale, double scale,
                        ct_tensor **out);
+// silu(query key^T) value * factor, a block of keys at a time, recomputed backward (SiLUAttention.cpp).
+// [B, H, T, d], [B, H, S, d] and [B, H, S, e].
+ct_status ct_silu_attention(const ct_tensor *query, const ct_tensor *key, const ct_tensor *value,
+                            double factor, ct_tensor **out);
 typedef enum { CT_NONE, CT_MEAN_OF, CT_SUM_OF } ct_loss_reduction;
 ct_status ct_cross_entropy(const ct_tensor *logits, const ct_tensor *targets, ct_loss_reduction reduction,
                            ptrdiff_t ignored, ct_tensor **out);
