@@ -29,3 +29,6 @@ ratios = [a / b for a, b in zip(ours, theirs)]
 print(f"any-resolution preprocessing: {statistics.median(ours):.1f} against {statistics.median(theirs):.1f} images/s, "
       f"ratio {statistics.median(ratios):.2f} (median of {len(ratios)} interleaved turns)")
 PYTHON
+
+# The SA-Perceiver's time and extra memory against the number of tiles; no other side.
+"$vlsa" bench perceiver --tiles 1,4,9,16,25,36

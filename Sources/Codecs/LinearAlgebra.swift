@@ -6,9 +6,9 @@ import Foundation
 ///
 /// Matrices are row-major. One product runs on one thread, so that a result never depends on how many there
 /// are; ``inBlocks(of:count:_:)`` spreads independent blocks over the cores.
-enum LinearAlgebra {
+public enum LinearAlgebra {
     /// Opens OpenBLAS, or says what to install. The other functions need it to have succeeded.
-    static func open() throws {
+    public static func open() throws {
         if let problem = cob_open() { throw CodecError.library(String(cString: problem)) }
     }
 
@@ -38,7 +38,7 @@ enum LinearAlgebra {
 
     /// Eigenvalues, largest first, and unit eigenvectors as rows, of a symmetric `[n, n]` matrix. Each
     /// vector's largest entry by magnitude is positive, which fixes its sign.
-    static func eigen(symmetric matrix: [Double], n: Int) throws -> (
+    public static func eigen(symmetric matrix: [Double], n: Int) throws -> (
         values: [Double], vectors: [Double]
     ) {
         var rows = matrix

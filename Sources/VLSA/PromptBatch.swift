@@ -23,14 +23,13 @@ public struct PromptBatch {
 
     /// - Parameters:
     ///   - prompts: ids with ``PromptIDs/imageToken`` where a picture stands, which of them are supervised, and the
-    ///     number of pictures each must have.
+    ///     number of visual tokens of each of its pictures.
     ///   - names: of the prompts, for errors.
-    ///   - visualTokens: tokens of a picture.
     ///   - padsLeft: padding in front, as batched generation wants it.
     /// - Throws: ``VLSAError/input(_:)`` for a prompt with another number of places than pictures, or without text.
     public init(
-        prompts: [(ids: [Int], isSupervised: [Bool], pictures: Int)], names: [String],
-        visualTokens: Int, padsLeft: Bool = false
+        prompts: [(ids: [Int], isSupervised: [Bool], pictures: [Int])], names: [String],
+        padsLeft: Bool = false
     ) throws {
         var textIDs: [Int] = []
         var expanded: [[Int]] = []  // >= 0: row of textIDs; < 0: -(visual row) - 1
@@ -42,7 +41,8 @@ public struct PromptBatch {
             var pictures = 0
             for (id, flag) in zip(prompt.ids, prompt.isSupervised) {
                 if id == PromptIDs.imageToken {
-                    for _ in 0..<visualTokens {
+                    let tokens = pictures < prompt.pictures.count ? prompt.pictures[pictures] : 0
+                    for _ in 0..<tokens {
                         positions.append(-visualRow - 1)
                         flags.append(false)
                         visualRow += 1
@@ -54,9 +54,9 @@ public struct PromptBatch {
                     textIDs.append(id)
                 }
             }
-            guard pictures == prompt.pictures else {
+            guard pictures == prompt.pictures.count else {
                 throw VLSAError.input(
-                    "\(name): its prompt has \(pictures) <image> places for \(prompt.pictures) pictures")
+                    "\(name): its prompt has \(pictures) <image> places for \(prompt.pictures.count) pictures")
             }
             guard positions.contains(where: { $0 >= 0 }) else {
                 throw VLSAError.input("\(name): its prompt has no text")
@@ -93,12 +93,12 @@ public struct PromptBatch {
 
     /// The decoder's input: text embeddings with visual tokens in their places, `[B, T, d]`.
     ///
-    /// - Parameter visual: tokens of all pictures in order, `[pictures, visual tokens, d]`.
+    /// - Parameter visual: tokens of all pictures in order, `[…, d]`.
     public func embeddings(in language: LanguageModel, visual: Tensor?, device: Device) -> Tensor {
         let text = language.embed(Tensor(textIDs, shape: [textIDs.count], device: device))
         var rows = text  // [text positions, d]
         if let visual {
-            rows = Tensor.concatenated([text, visual.flattened(from: 0, to: 1)], axis: 0)
+            rows = Tensor.concatenated([text, visual.reshaped([-1, language.width])], axis: 0)
         }
         return rows.selecting(Tensor(sources, shape: [sources.count], device: device), axis: 0)
             .reshaped([count, length, language.width])

@@ -21,25 +21,28 @@ public struct StageSections: Codable, Equatable, Sendable {
     public var picture: TilingConfiguration?
     public var features: FeatureSelection?
     public var perceiver: PerceiverConfiguration?
+    public var unpadding: UnpaddingConfiguration?
     public var epigone: EpigoneConfiguration?
     public var objective: ObjectiveConfiguration?
     public var chat: ChatConfiguration?
 
     public init(
         picture: TilingConfiguration? = nil, features: FeatureSelection? = nil,
-        perceiver: PerceiverConfiguration? = nil, epigone: EpigoneConfiguration? = nil,
+        perceiver: PerceiverConfiguration? = nil, unpadding: UnpaddingConfiguration? = nil,
+        epigone: EpigoneConfiguration? = nil,
         objective: ObjectiveConfiguration? = nil, chat: ChatConfiguration? = nil
     ) {
         self.picture = picture
         self.features = features
         self.perceiver = perceiver
+        self.unpadding = unpadding
         self.epigone = epigone
         self.objective = objective
         self.chat = chat
     }
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case picture, features, perceiver, epigone, objective, chat
+        case picture, features, perceiver, unpadding, epigone, objective, chat
     }
 }
 
@@ -51,6 +54,8 @@ public struct VLSAConfiguration: Codable, Equatable, Sendable {
     public var picture: TilingConfiguration
     public var features: FeatureSelection
     public var perceiver: PerceiverConfiguration
+    /// LLaVA-NeXT's tokens in place of the perceiver's; nil for none.
+    public var unpadding: UnpaddingConfiguration?
     public var epigone: EpigoneConfiguration
     public var objective: ObjectiveConfiguration
     public var normalization: PixelNormalization
@@ -58,12 +63,13 @@ public struct VLSAConfiguration: Codable, Equatable, Sendable {
 
     enum CodingKeys: String, CodingKey, CaseIterable {
         case modelType = "model_type"
-        case picture, features, perceiver, epigone, objective, normalization, chat
+        case picture, features, perceiver, unpadding, epigone, objective, normalization, chat
     }
 
     public init(
         picture: TilingConfiguration, features: FeatureSelection = FeatureSelection(),
         perceiver: PerceiverConfiguration = PerceiverConfiguration(),
+        unpadding: UnpaddingConfiguration? = nil,
         epigone: EpigoneConfiguration = EpigoneConfiguration(),
         objective: ObjectiveConfiguration = ObjectiveConfiguration(),
         normalization: PixelNormalization = .clip, chat: ChatConfiguration = ChatConfiguration()
@@ -72,6 +78,7 @@ public struct VLSAConfiguration: Codable, Equatable, Sendable {
         self.picture = picture
         self.features = features
         self.perceiver = perceiver
+        self.unpadding = unpadding
         self.epigone = epigone
         self.objective = objective
         self.normalization = normalization
@@ -84,6 +91,7 @@ public struct VLSAConfiguration: Codable, Equatable, Sendable {
         if let picture = sections.picture { result.picture = picture }
         if let features = sections.features { result.features = features }
         if let perceiver = sections.perceiver { result.perceiver = perceiver }
+        if let unpadding = sections.unpadding { result.unpadding = unpadding }
         if let epigone = sections.epigone { result.epigone = epigone }
         if let objective = sections.objective { result.objective = objective }
         if let chat = sections.chat { result.chat = chat }

@@ -36,15 +36,18 @@ extension VLSAModel {
     ) throws -> [String] {
         try withoutGradients {
             let seen = pictures.isEmpty ? nil : see(pictures)
-            let order = questions.flatMap(\.pictures)
-            let asked = seen?.tokens.selecting(
-                Tensor(order, shape: [order.count], device: store.device), axis: 0)
+            let counts = seen?.counts ?? []
+            let starts = counts.indices.map { counts[..<$0].reduce(0, +) }
+            let rows = questions.flatMap(\.pictures).flatMap { picture in
+                starts[picture]..<starts[picture] + counts[picture]
+            }
+            let asked = seen?.rows.selecting(
+                Tensor(rows, shape: [rows.count], device: store.device), axis: 0)
             let batch = try PromptBatch(
                 prompts: questions.map { question in
                     let ids = question.prompt.ids
-                    return (ids, ids.map { _ in false }, question.pictures.count)
-                }, names: questions.indices.map { "question \($0 + 1)" },
-                visualTokens: visualTokenCount, padsLeft: true)
+                    return (ids, ids.map { _ in false }, question.pictures.map { counts[$0] })
+                }, names: questions.indices.map { "question \($0 + 1)" }, padsLeft: true)
             let padding = batch.lengths.map { batch.length - $0 }
             let stops = stopIDs
             let ids = language.generate(

@@ -59,6 +59,11 @@ extension VLSAModel {
         if saved.perceiver.isEnabled && configuration.perceiver.isEnabled { parts.append("perceiver") }
         if saved.objective.kind != .none && configuration.objective.kind != .none {
             parts.append("epigone")
+            let learns = [saved, configuration].allSatisfy { $0.objective.balance == .uncertainty }
+            if learns { parts.append("balance") }
+        }
+        if [saved, configuration].allSatisfy({ $0.unpadding?.isEnabled == true }) {
+            parts.append("newline")
         }
         for part in parts {
             try store.load(files, prefix: part) { name in
@@ -83,7 +88,7 @@ extension VLSAModel {
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         try encoder.encode(configuration).write(to: URL(fileURLWithPath: folder + "/config.json"))
         let aligner = weights.names
-            .filter { name in ["perceiver.", "projector.", "epigone."].contains { name.hasPrefix($0) } }
+            .filter { name in ["perceiver.", "projector.", "epigone.", "balance.", "newline."].contains { name.hasPrefix($0) } }
             .compactMap { name in weights[name].map { (name, $0) } }
         try SafetensorsFile.write(
             aligner, metadata: ["format": "pt"], to: folder + "/model.safetensors")
@@ -97,7 +102,7 @@ extension VLSAModel {
         }
         if let reconstruction {
             try saveFolder(
-                reconstruction.denoiser.configuration, part: "denoiser", of: store,
+                reconstruction.denoiser.configuration, part: "denoiser", of: weights,
                 to: folder + "/denoiser")
             try copyFolder(folders.latents, to: folder + "/latents")
         }

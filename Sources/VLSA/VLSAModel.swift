@@ -9,10 +9,29 @@ import TorchNN
 
 /// What the language model sees of some pictures.
 public struct VisualTokens {
-    /// `[P, l, d]`
-    public let tokens: Tensor
+    /// The pictures' tokens one after the other, `[sum of counts, d]`.
+    public let rows: Tensor
+    /// Tokens of each picture.
+    public let counts: [Int]
     /// The appended query's output through the projector, `[P, d]`; nil without a perceiver.
     public let pooled: Tensor?
+
+    /// From equally many tokens of each picture, `[P, l, d]`.
+    init(tokens: Tensor, pooled: Tensor?) {
+        rows = tokens.flattened(from: 0, to: 1)
+        counts = Array(repeating: tokens.shape[1], count: tokens.shape[0])
+        self.pooled = pooled
+    }
+
+    /// From each picture's tokens, `[tokens, d]`.
+    init(pictures: [Tensor]) {
+        rows = Tensor.concatenated(pictures, axis: 0)
+        counts = pictures.map { $0.shape[0] }
+        pooled = nil
+    }
+
+    /// `[P, l, d]`; traps where pictures have different numbers of tokens.
+    public var tokens: Tensor { rows.reshaped([counts.count, counts[0], rows.shape[1]]) }
 }
 
 /// Sums of a batch's losses and the counts they are to be divided by.
@@ -30,7 +49,8 @@ public struct VLSALosses {
 public final class VLSAModel {
     /// First segments of the store's names: what a stage's `train:` list chooses from.
     public static let parts = [
-        "vision", "perceiver", "projector", "language", "epigone", "denoiser",
+        "vision", "perceiver", "projector", "language", "epigone", "denoiser", "balance",
+        "newline",
     ]
 
     public let configuration: VLSAConfiguration
@@ -40,7 +60,16 @@ public final class VLSAModel {
     public let perceiver: SAPerceiver?
     public let projector: Projector
     public let language: LanguageModel
+    /// Ends a row of tiles' tokens, `[d]`, with ``UnpaddingConfiguration``.
+    let newline: Tensor?
     public let reconstruction: Reconstruction?
+    /// Learned weights of the losses, with ``LossBalance/uncertainty``.
+    public let balance: UncertaintyBalance?
+    /// Keeps the reconstruction's targets on disk; nil encodes them at every step.
+    public var latentCache: LatentCache?
+    /// For each loss, the squares of its derivatives on the visual tokens, a scalar for each micro-batch since
+    /// ``takeTokenGradients()``.
+    private var tokenGradients: [(loss: String, squares: Tensor)] = []
     /// Ids that end an answer: the chat format's and the language model's own.
     public let stopIDs: Set<Int>
     let folders: PartFolders
@@ -67,12 +96,21 @@ public final class VLSAModel {
                 configuration.perceiver,
                 width: configuration.perceiver.space == .vision ? visionWidth : language.width,
                 in: store.scope["perceiver"]) : nil
+        newline =
+            configuration.unpadding?.isEnabled == true
+            ? try store.scope["newline"].parameter(
+                "weight", shape: [language.width],
+                initial: .normal(deviation: 1 / Double(language.width).squareRoot())) : nil
         switch configuration.objective.kind {
         case .none: reconstruction = nil
         case .reconstruction:
             reconstruction = try VLSAModel.reconstruction(
                 configuration, folders: folders, width: language.width, store: store)
         }
+        let objective = configuration.objective
+        balance =
+            objective.kind != .none && objective.balance == .uncertainty
+            ? try UncertaintyBalance(weight: objective.weight, in: store.scope["balance"]) : nil
         try checkGeometry()
     }
 
@@ -90,10 +128,20 @@ public final class VLSAModel {
                     + "model.latents")
         }
         let denoiser = try CheckpointFolder(denoiserFolder).denoiser(into: store, at: "denoiser")
-        let epigone = try Epigone(
-            configuration.epigone, width: width,
-            contextWidth: denoiser.configuration.contextWidth,
-            pooledWidth: denoiser.configuration.pooledWidth, in: store.scope["epigone"])
+        let (context, pooled) = (
+            denoiser.configuration.contextWidth, denoiser.configuration.pooledWidth
+        )
+        let epigone: Epigone
+        do {
+            epigone = try Epigone(
+                configuration.epigone, width: width, contextWidth: context, pooledWidth: pooled,
+                in: store.scope["epigone"])
+        } catch ParameterError.misshapen(let name, let source, let found, let expected) {
+            throw VLSAError.configuration(
+                "\(source): \(name) is \(found), not \(expected): Epigone leads from the language width "
+                    + "\(width) over epigone.rank \(configuration.epigone.rank) to the denoiser's context "
+                    + "width \(context) and pooled width \(pooled)")
+        }
         let latents = try CheckpointFolder(latentsFolder).latentCodec(into: store, at: "latents")
         return try Reconstruction(
             configuration.objective, epigone: epigone, denoiser: denoiser, latents: latents)
@@ -104,6 +152,29 @@ public final class VLSAModel {
         guard configuration.picture.tiling != .square || !configuration.perceiver.isEnabled else {
             throw VLSAError.configuration(
                 "picture.tiling is square, which gives no tiles to gather from; set perceiver.enabled: false")
+        }
+        let picture = configuration.picture
+        if newline != nil {
+            guard picture.tiling == .anyres else {
+                throw VLSAError.configuration(
+                    "unpadding is for picture.tiling: anyres, not \(picture.tiling.rawValue)")
+            }
+            guard !configuration.perceiver.isEnabled else {
+                throw VLSAError.configuration(
+                    "unpadding puts the tiles' own tokens in place of the perceiver's; set "
+                        + "perceiver.enabled: false or unpadding.enabled: false")
+            }
+        }
+        if picture.tiling == .anyres {
+            let largest = try picture.pinpoints.candidates(
+                tileWidth: picture.tileWidth, tileHeight: picture.tileHeight, order: picture.tieOrder
+            ).max { $0.area < $1.area }
+            let tiles = (largest?.area ?? 0) / (picture.tileWidth * picture.tileHeight)
+            guard tiles <= picture.maxTiles else {
+                throw VLSAError.configuration(
+                    "picture.pinpoints has a resolution of \(tiles) tiles, more than picture.maxTiles, "
+                        + "\(picture.maxTiles)")
+            }
         }
         let side = vision.configuration.imageSize
         guard configuration.picture.tileWidth == side, configuration.picture.tileHeight == side else {
@@ -118,21 +189,32 @@ public final class VLSAModel {
     /// Tokens of a tile along one side.
     var tokensPerSide: Int { vision.configuration.imageSize / vision.configuration.patchSize }
 
-    /// Visual tokens per picture, however large it is.
+    /// Visual tokens of the snapshot: all that a picture has, however large it is, unless its tiles' own are
+    /// unpadded.
     public var visualTokenCount: Int { tokensPerSide * tokensPerSide }
+
+    /// How many visual tokens a tiled picture has.
+    public var visualTokenCounter: @Sendable (TileGeometry) -> Int {
+        let (side, unpadding) = (tokensPerSide, newline == nil ? nil : configuration.unpadding)
+        return { geometry in
+            unpadding.map { $0.grid(of: geometry, side: side).tokenCount } ?? side * side
+        }
+    }
 
     /// Snapshot and tiles through the tower, the detail gathered into the snapshot's grid, projected.
     public func see(_ pictures: [TiledPicture]) -> VisualTokens {
-        let counts = pictures.map { perceiver == nil ? 0 : $0.tileCount }
-        let pixels = pixels(of: pictures, tileCounts: counts)
-        var features = vision.features(pixels, configuration.features)  // [P + sum m, l, dv]
+        let features = features(of: pictures)
+        if let newline, let unpadding = configuration.unpadding {
+            return VisualTokens(
+                pictures: unpacked(projector(features), pictures, unpadding, newline: newline))
+        }
         guard let perceiver else { return VisualTokens(tokens: projector(features), pooled: nil) }
-        if perceiver.configuration.space == .language { features = projector(features) }
 
         // Pictures with the same tile grid are compressed together: ragged counts cost no padding.
         let grids = Dictionary(grouping: pictures.indices) { index in
             [pictures[index].geometry.columns, pictures[index].geometry.rows]
         }
+        let counts = pictures.map(\.tileCount)
         let starts = counts.indices.map { pictures.count + counts[..<$0].reduce(0, +) }
         var order: [Int] = []
         var tokens: [Tensor] = []
@@ -168,6 +250,34 @@ public final class VLSAModel {
         return VisualTokens(tokens: all, pooled: allPooled)
     }
 
+    /// What enters the perceiver (or, without one, the projector): features of all snapshots, then of all
+    /// tiles, `[P + sum m, l, dv]`; `[…, d]` where the perceiver works behind the projector.
+    func features(of pictures: [TiledPicture]) -> Tensor {
+        let counts = pictures.map { perceiver == nil && newline == nil ? 0 : $0.tileCount }
+        let features = vision.features(
+            pixels(of: pictures, tileCounts: counts), configuration.features)
+        return perceiver?.configuration.space == .language ? projector(features) : features
+    }
+
+    /// Each picture's snapshot tokens, then its tiles' without padding, a newline after each row.
+    private func unpacked(
+        _ features: Tensor, _ pictures: [TiledPicture], _ unpadding: UnpaddingConfiguration,
+        newline: Tensor
+    ) -> [Tensor] {
+        var start = pictures.count
+        return pictures.enumerated().map { index, picture in
+            defer { start += picture.tileCount }
+            let grid = unpadding.grid(of: picture.geometry, side: tokensPerSide)
+            guard grid.rows > 0 else { return features[index] }
+            let rows = unpaddedRows(
+                features.narrowed(axis: 0, start: start, length: picture.tileCount),
+                columns: picture.geometry.columns, side: tokensPerSide, keptRows: grid.keptRows,
+                keptColumns: grid.keptColumns,
+                size: grid.isResized ? (grid.rows, grid.columns) : nil, newline: newline)
+            return Tensor.concatenated([features[index], rows], axis: 0)
+        }
+    }
+
     /// All snapshots, then all tiles, normalised: `[P + sum m, 3, h, w]`.
     private func pixels(of pictures: [TiledPicture], tileCounts: [Int]) -> Tensor {
         let side = vision.configuration.imageSize
@@ -189,19 +299,24 @@ public final class VLSAModel {
         let pictures = samples.flatMap(\.pictures)
         let seen = pictures.isEmpty ? nil : see(pictures)
         let batch = try PromptBatch(
-            prompts: samples.map { ($0.ids, $0.isSupervised, $0.pictures.count) },
-            names: samples.map(\.recordID), visualTokens: visualTokenCount)
+            prompts: samples.map { sample in
+                (sample.ids, sample.isSupervised, sample.pictures.map { visualTokenCounter($0.geometry) })
+            }, names: samples.map(\.recordID))
         let hidden = language(
-            batch.embeddings(in: language, visual: seen?.tokens, device: store.device))
+            batch.embeddings(
+                in: language, visual: seen.map { watched($0.rows, for: "text") },
+                device: store.device))
         let text =
             batch.targets.isEmpty
             ? nil : language.loss(hidden, rows: batch.predictingRows, targets: batch.targets)
 
         var visual: Tensor?
         if let reconstruction, let seen, let pooled = seen.pooled {
-            let z = reconstruction.targets(of: pictures, device: store.device)
+            let z = reconstruction.targets(
+                of: pictures, keys: samples.flatMap(\.pictureKeys), cache: latentCache,
+                device: store.device)
             visual = reconstruction.loss(
-                of: z, tokens: seen.tokens, pooled: pooled,
+                of: z, tokens: watched(seen.tokens, for: "visual"), pooled: pooled,
                 generators: zip(samples, generators).flatMap { sample, generator in
                     sample.pictures.map { _ in generator }
                 })
@@ -209,5 +324,23 @@ public final class VLSAModel {
         return VLSALosses(
             text: text?.sum, textCount: batch.targets.count, visual: visual,
             visualCount: visual == nil ? 0 : pictures.count)
+    }
+
+    private func watched(_ tokens: Tensor, for loss: String) -> Tensor {
+        guard reconstruction != nil, tokens.requiresGradient else { return tokens }
+        let (tensor, squares) = tokens.watchingGradient()
+        tokenGradients.append((loss, squares))
+        return tensor
+    }
+
+    /// Norm of the derivative of each loss's part of the objective on the visual tokens that both losses share,
+    /// over all backward passes since the last call; empty where only one loss is trained, or nothing before
+    /// the tokens.
+    public func takeTokenGradients() -> [(loss: String, norm: Double)] {
+        defer { tokenGradients = [] }
+        return ["text", "visual"].compactMap { loss in
+            let squares = tokenGradients.filter { $0.loss == loss }.map { $0.squares.item() }
+            return squares.isEmpty ? nil : (loss, squares.reduce(0, +).squareRoot())
+        }
     }
 }

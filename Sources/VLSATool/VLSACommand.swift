@@ -24,7 +24,8 @@ struct VLSACommand: ParsableCommand {
         subcommands: [
             SynthCommand.self, CodecCommand.self, FoundationCommand.self, TemplatesCommand.self,
             AugmentCommand.self, TrainCommand.self, InferCommand.self, EvaluateCommand.self, ReportCommand.self,
-            BenchCommand.self, DoctorCommand.self,
+            ReconstructCommand.self, AttendCommand.self, FeaturesCommand.self, BenchCommand.self,
+            DoctorCommand.self,
         ])
 
     static func main() {

@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import Torch
+import TorchNN
 
 @testable import VLSA
 
@@ -49,5 +50,63 @@ import Torch
             let expected = velocity[index] * times[index] * times[index]
             #expect(abs(x0[index] - expected) <= 1e-6 * max(1, abs(expected)))
         }
+    }
+
+    @Test(arguments: [(0, 2.0), (10, 2.0), (15, 1.5), (20, 1.0), (35, 0.5), (50, 0.0), (99, 0.0)])
+    func scheduledWeightsLieOnTheLinesBetweenTheirPoints(step: Int, expected: Double) {
+        let objective = ObjectiveConfiguration(
+            balance: .schedule, weight: 7,
+            schedule: [
+                WeightPoint(step: 10, weight: 2), WeightPoint(step: 20, weight: 1),
+                WeightPoint(step: 50, weight: 0),
+            ])
+        #expect(abs(objective.weight(at: step) - expected) < 1e-12)
+    }
+
+    @Test func uncertaintyIsThePrintedSumAndStartsAtTheWeight() throws {
+        let store = ParameterStore(seed: 1)
+        let balance = try UncertaintyBalance(weight: 0.2, in: store.scope["balance"])
+        #expect(balance.weight(of: "text") == 1)
+        #expect(abs(balance.weight(of: "visual") - 0.2) < 1e-6)
+        store.train(["balance"])
+        let s = try #require(store["balance.log_variance"])
+        withoutGradients { s.copy(from: Tensor([0.3, -0.4], shape: [2])) }
+        // Two micro-batches' sums over 3 and 5 units, divided by 8, give the whole batch's objective.
+        var objective = 0.0
+        for (text, visual, count) in [(6.0, 2.0, 3), (10.0, 4.0, 5)] {
+            let share =
+                (balance.objective(of: "text", sum: Tensor(text), count: count)
+                    + balance.objective(of: "visual", sum: Tensor(visual), count: count)) / 8
+            share.backward()
+            objective += share.item()
+        }
+        let (text, visual) = (2.0, 0.75)  // means
+        let expected = exp(-0.3) * text + 0.15 + 0.5 * exp(0.4) * visual - 0.2
+        #expect(abs(objective - expected) < 1e-5)
+        let gradient = try #require(s.gradient).doubles()
+        #expect(abs(gradient[0] - (0.5 - exp(-0.3) * text)) < 1e-5)
+        #expect(abs(gradient[1] - (0.5 - 0.5 * exp(0.4) * visual)) < 1e-5)
+    }
+
+    @Test(arguments: [
+        (#"{"balance": "schedule"}"#, "schedule"),
+        (#"{"schedule": [{"step": 0, "weight": 1}]}"#, "schedule"),
+        (#"{"balance": "uncertainty", "weight": 0}"#, "weight"),
+        (#"{"weight": -1}"#, "weight"),
+        (
+            #"{"balance": "schedule", "schedule": [{"step": 5, "weight": 1}, {"step": 5, "weight": 2}]}"#,
+            "schedule"
+        ),
+        (#"{"balance": "schedule", "schedule": [{"step": 0, "weight": -1}]}"#, "schedule"),
+    ])
+    func impossibleBalancesAreRefusedByKey(json: String, key: String) throws {
+        let error = #expect(throws: DecodingError.self) {
+            try JSONDecoder().decode(ObjectiveConfiguration.self, from: Data(json.utf8))
+        }
+        guard case .dataCorrupted(let context) = try #require(error) else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(context.codingPath.last?.stringValue == key)
     }
 }

@@ -165,4 +165,15 @@ import TorchNN
                 in: ParameterStore(seed: 1).scope["perceiver"])
         }
     }
+
+    @Test func manyTilesFitIntoAGibibyte() async {
+        await #expect(processExitsWith: .success) {
+            let cost = try PerceiverCost(
+                configuration: PerceiverConfiguration(activation: .silu), width: 1024, tokens: 576,
+                tiles: 36)
+            guard cost.extraBytes < 1 << 30 else {
+                fatalError("\(cost.extraBytes >> 20) MiB")
+            }
+        }
+    }
 }

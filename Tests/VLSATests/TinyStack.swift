@@ -89,7 +89,8 @@ enum TinyStack {
         return Sample(
             recordID: id, ids: prompt.ids, isSupervised: prompt.isSupervised, pictures: pictures,
             pictureKeys: pictures.indices.map { "\(id)/\($0)" },
-            tokenCount: prompt.ids.count + pictures.count * (model.visualTokenCount - 1))
+            tokenCount: prompt.ids.count
+                + pictures.reduce(0) { $0 + model.visualTokenCounter($1.geometry) - 1 })
     }
 
     /// Three samples: two tiles, six tiles in another grid, and text alone.

@@ -68,6 +68,45 @@ import TorchNN
         #expect(idle.isEmpty, "no gradient: \(idle)")
     }
 
+    @Test func eachLossesDerivativeOnTheTokensIsMeasured() throws {
+        let model = try TinyStack.model()
+        for part in VLSAModel.parts { TinyStack.disturb(model, part) }
+        func norms(_ parts: [String], visualWeight: Double) throws -> [String: Double] {
+            model.store.train(parts)
+            let losses = try model.losses(
+                TinyStack.samples(model), generators: (0..<3).map { Generator(seed: $0) })
+            let total = try #require(losses.text) + #require(losses.visual) * visualWeight
+            if total.requiresGradient { total.backward() }
+            return Dictionary(uniqueKeysWithValues: model.takeTokenGradients().map { ($0.loss, $0.norm) })
+        }
+        let once = try norms(["projector"], visualWeight: 1)
+        let double = try norms(["projector"], visualWeight: 2)
+        let (text, visual) = (try #require(once["text"]), try #require(once["visual"]))
+        #expect(text > 0 && visual > 0)
+        #expect(abs(try #require(double["text"]) - text) < 1e-4 * text)
+        #expect(abs(try #require(double["visual"]) - 2 * visual) < 1e-4 * visual)
+        #expect(try norms(["language"], visualWeight: 1).isEmpty)
+    }
+
+    @Test func learnedWeightsAreSavedAndGoOnInTheNextStage() throws {
+        var configuration = TinyStack.configuration
+        configuration.objective.balance = .uncertainty
+        configuration.objective.weight = 0.25
+        let model = try TinyStack.model(configuration)
+        let balance = try #require(model.balance)
+        #expect(abs(balance.weight(of: "visual") - 0.25) < 1e-6)
+        TinyStack.disturb(model, "balance")
+        let folder = try TemporaryFolder.make() + "/model"
+        try model.save(to: folder)
+        let next = try VLSAModel(folder: folder)
+        #expect(next.balance?.weight(of: "visual") == balance.weight(of: "visual"))
+        var objective = configuration.objective
+        objective.balance = .fixed
+        let fixed = try VLSAModel(folder: folder, replacing: StageSections(objective: objective))
+        #expect(fixed.balance == nil)
+        #expect(try VLSAModel(folder: folder, forInference: true).balance == nil)
+    }
+
     @Test func savedAndLoadedAnswersTheSame() throws {
         let model = try TinyStack.model()
         for part in VLSAModel.parts { TinyStack.disturb(model, part) }
@@ -139,6 +178,38 @@ import TorchNN
         #expect(message { $0.objective.pictureSize = 96 }.contains("position table"))
         #expect(message { $0.perceiver.isEnabled = false }.contains("perceiver"))
         #expect(message { $0.perceiver.headCount = 5 }.contains("divide"))
+    }
+
+    @Test func aDenoiserThatDoesNotFitTheSavedEpigoneIsRefusedWithItsWidths() throws {
+        let model = try TinyStack.model()
+        let folder = try TemporaryFolder.make() + "/model"
+        try model.save(to: folder)
+        let store = ParameterStore(seed: 6)
+        let wider = MMDiTConfiguration(
+            sampleSize: 7, channels: 4, layerCount: 1, headWidth: 8, headCount: 2, contextWidth: 20,
+            pooledWidth: 10, positionGrid: 8)
+        _ = try MMDiT(wider, in: store.scope["denoiser"])
+        try saveFolder(wider, part: "denoiser", of: store, to: folder + "/denoiser")
+        let error = #expect(throws: VLSAError.self) { try VLSAModel(folder: folder) }
+        let message = "\(try #require(error))"
+        #expect(message.contains("[12, 8]") && message.contains("context width 20"), "\(message)")
+    }
+
+    @Test func latentsOfAnotherChannelCountAreRefusedWithBothNumbers() throws {
+        var folders = try TinyStack.folders()
+        let store = ParameterStore(seed: 6)
+        let scope = store.scope["latents"]
+        _ = try scope.buffer("basis", shape: [6, 48], initial: .normal(deviation: 0.1))
+        _ = try scope.buffer("mean", shape: [48], initial: .zeros)
+        _ = try scope.buffer("scale", shape: [6], initial: .ones)
+        let path = try TemporaryFolder.make() + "/latents"
+        try saveFolder(
+            KLTLatentConfiguration(channels: 6, patchSide: 4), part: "latents", of: store, to: path)
+        folders.latents = path
+        let error = #expect(throws: VLSAError.self) {
+            try VLSAModel(assembling: folders, configuration: TinyStack.configuration)
+        }
+        #expect("\(try #require(error))" == "the latents have 6 channels, the denoiser expects 4")
     }
 
     @Test func aPromptWithTheWrongNumberOfPicturesIsRefusedByName() throws {

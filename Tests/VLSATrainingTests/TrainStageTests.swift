@@ -1,6 +1,7 @@
 import AnyRes
 import Corpus
 import Foundation
+import Prompting
 import Testing
 import VLSA
 
@@ -74,16 +75,17 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         let names = try FileManager.default.contentsOfDirectory(atPath: run.pictures).sorted()
         #expect(
             names == [3, 6].flatMap { step in
-                (0..<3).map { "step-\(step)-reconstruction-\($0).png" }
+                ["components", "gathered"].map { "step-\(step)-\($0).png" }
+                    + (0..<3).map { "step-\(step)-reconstruction-\($0).png" }
             })
-        let picture = try PictureReader().read(path: run.pictures + "/" + names[0])
-        #expect(picture.width == 112 && picture.height == 56)
+        let picture = try PictureReader().read(path: run.pictures + "/" + names[2])
+        #expect(picture.width > 400 && picture.height > 300)
         let events = try FileManager.default.contentsOfDirectory(atPath: run.path)
             .first { $0.hasPrefix("events.out") }
         let bytes = try Data(contentsOf: URL(fileURLWithPath: run.path + "/" + (events ?? "")))
         #expect(bytes.range(of: Data("reconstruction/2".utf8)) != nil)
         let page = try String(contentsOfFile: run.report, encoding: .utf8)
-        #expect(page.components(separatedBy: "data:image/png;base64,").count == 7)
+        #expect(page.components(separatedBy: "data:image/png;base64,").count == 11)
         #expect(page.contains("The run is finished") && page.contains("unreadable_picture"))
         let metrics = try String(contentsOfFile: run.metrics, encoding: .utf8)
         #expect(metrics.contains("\"modelFLOPPerSecond\":"))
@@ -143,6 +145,114 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         #expect(found == passes * products + mixing * attention)
     }
 
+    @Test func learnedWeightsAreTrainedAndLogged() throws {
+        let files = try StageFiles()
+        _ = try trainStage(
+            try files.plan([
+                "steps=4", "objective.balance=uncertainty", "log.pictures=0",
+                "train=[perceiver, projector, epigone, balance]",
+            ]), run: files.path + "/learned", options: quiet)
+        let metrics = try String(
+            contentsOfFile: files.path + "/learned/metrics.jsonl", encoding: .utf8)
+        for name in ["tokenGradient/text", "tokenGradient/visual", "weight/text", "weight/visual"] {
+            #expect(metrics.contains("\"\(name)\":"), "\(name)")
+        }
+        let model = try VLSAModel(folder: files.path + "/learned/model")
+        let weight = try #require(model.balance?.weight(of: "visual"))
+        #expect(abs(weight - 0.5) > 1e-4, "still where it began")
+    }
+
+    @Test func scheduledWeightsAreLogged() throws {
+        let files = try StageFiles()
+        _ = try trainStage(
+            try files.plan([
+                "steps=4", "log.every=1", "log.pictures=0", "objective.balance=schedule",
+                "objective.schedule=[{step: 0, weight: 1}, {step: 2, weight: 0}]",
+            ]), run: files.path + "/scheduled", options: quiet)
+        let metrics = try String(
+            contentsOfFile: files.path + "/scheduled/metrics.jsonl", encoding: .utf8)
+        struct Line: Decodable {
+            let kind: String
+            let weight: Double?
+            enum CodingKeys: String, CodingKey {
+                case kind
+                case weight = "weight/visual"
+            }
+        }
+        let weights = try metrics.split(separator: "\n").map {
+            try JSONDecoder().decode(Line.self, from: Data($0.utf8))
+        }.filter { $0.kind == "train" }.map(\.weight)
+        #expect(weights == [1, 0.5, 0, 0])
+    }
+
+    @Test func aLatentCacheChangesNothingOfWhatIsLearned() throws {
+        let files = try StageFiles()
+        var models: [[String: Data]] = []
+        for (name, overrides) in [
+            ("plain", []), ("filled", ["data.latentCache=\(files.path)/latent-cache"]),
+            ("read", ["data.latentCache=\(files.path)/latent-cache"]),
+        ] {
+            _ = try trainStage(
+                try files.plan(["steps=3", "log.pictures=0"] + overrides),
+                run: files.path + "/" + name, options: quiet)
+            models.append(try files.contents("/\(name)/model"))
+        }
+        #expect(models[0] == models[1] && models[0] == models[2])
+        let entries = try AtomicFiles.files(beneath: files.path + "/latent-cache")
+        #expect(entries.count > 2)
+    }
+
+    /// The rows of the paper's ablation and both baselines.
+    @Test(arguments: [
+        (
+            "any resolution",
+            [
+                "picture={tiling: anyres, tileWidth: 28, tileHeight: 28}",
+                "perceiver.enabled=false", "unpadding={enabled: true}", "objective.kind=none",
+                "train=[projector, newline, language]", "data.augment.probability=0",
+            ]
+        ),
+        (
+            "snapshot",
+            [
+                "perceiver.enabled=false", "objective.kind=none", "train=[projector, language]",
+                "data.augment.probability=0",
+            ]
+        ),
+        (
+            "(a)",
+            [
+                "objective.kind=none", "train=[perceiver, projector]",
+                "data.augment.probability=0",
+            ]
+        ),
+        ("(a)(b)", ["data.augment.probability=0"]),
+        (
+            "(c)",
+            [
+                "picture={tiling: anyres, tileWidth: 28, tileHeight: 28}",
+                "perceiver.enabled=false", "unpadding={enabled: true}", "objective.kind=none",
+                "train=[projector, newline, language]", "data.augment.probability=1",
+            ]
+        ),
+        ("(a)(b)(c)", ["data.augment.probability=1"]),
+    ])
+    func everyRowOfTheAblationTrainsAndAnswers(row: String, overrides: [String]) throws {
+        let files = try StageFiles()
+        _ = try trainStage(
+            try files.plan(overrides + ["steps=2", "log.pictures=1"]), run: files.path + "/run",
+            options: quiet)
+        let model = try VLSAModel(folder: files.path + "/run/model", forInference: true)
+        let picture = try Tiler(model.configuration.picture).tile(
+            try PictureReader().picture(path: files.path + "/images/1.png"))
+        let question = Question(
+            prompt: try model.prompt(for: [Turn(.user, "<image>\nWhat is here?")]), pictures: [0])
+        #expect(try model.answer([question], about: [picture], limit: 3).count == 1)
+        let drawn = try AtomicFiles.files(beneath: files.path + "/run/pictures")
+        #expect(drawn.contains("step-2-reconstruction-0.png") == row.contains("(b)"))
+        #expect(drawn.contains("step-2-gathered.png") == row.contains("(a)"))
+    }
+
     @Test func theNextStageStartsFromTheLastOnesModel() throws {
         let files = try StageFiles()
         _ = try trainStage(try files.plan(["steps=2"]), run: files.path + "/one", options: quiet)
@@ -195,6 +305,8 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
             ["picture.tileWidth=29"],
             "model: picture.tileWidth x tileHeight is 29 x 28, but the tower takes 28 x 28"
         ),
+        (["objective.balance=uncertainty"], "train: objective.balance is uncertainty"),
+        (["data.latentCache=/dev/null/x"], "data.latentCache: /dev/null/x: cannot be made"),
         (["model=/nowhere"], "model: /nowhere: no such file or folder"),
     ])
     func wrongStagesAreFoundBeforeDataIsRead(overrides: [String], expected: String) throws {

@@ -53,7 +53,7 @@ struct DecoderAttention {
         return out(plan.attend(query: q, key: k, value: v).joinedHeads())
     }
 
-    private func heads(_ x: Tensor) -> Tensor { x.splitHeads(x.shape[2] / headWidth) }
+    func heads(_ x: Tensor) -> Tensor { x.splitHeads(x.shape[2] / headWidth) }
 }
 
 /// `down(act(gate x) * up x)`.

@@ -68,7 +68,7 @@ public struct LanguageModel {
     /// A vocabulary is wide: choose the rows first.
     public func logits(_ hidden: Tensor) -> Tensor { hidden.linear(head).to(.float32) }
 
-    private func pass(
+    func pass(
         _ embeddings: Tensor, layout: SequenceLayout, cache: KeyValueCache?
     ) -> DecoderPass {
         guard embeddings.rank == 3, embeddings.shape[2] == width else {

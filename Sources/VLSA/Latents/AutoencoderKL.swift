@@ -93,9 +93,11 @@ public struct AutoencoderKL: LatentCodec {
     let decoder: ConvolutionDecoder
     let quant: Conv2d?
     let postQuant: Conv2d?
+    private let dtype: DType
 
     public init(_ configuration: AutoencoderKLConfiguration, in scope: ParameterScope) throws {
         self.configuration = configuration
+        dtype = scope.store.dtype
         let (channels, convolutions) = (configuration.latentChannels, configuration.convolutions)
         encoder = try ConvolutionEncoder(convolutions, channels: 2 * channels, in: scope["encoder"])
         decoder = try ConvolutionDecoder(convolutions, channels: channels, in: scope["decoder"])
@@ -110,9 +112,9 @@ public struct AutoencoderKL: LatentCodec {
     public var channels: Int { configuration.latentChannels }
     public var downscale: Int { configuration.convolutions.downscale }
 
-    /// Mean and log variance as the encoder gives them, `[B, 2 C, h, w]`.
+    /// Mean and log variance as the encoder gives them, `[B, 2 C, h, w]`, in the weights' dtype.
     public func moments(_ pixels: Tensor) -> Tensor {
-        let raw = encoder(pixels)
+        let raw = encoder(pixels.to(dtype))
         return quant?(raw) ?? raw
     }
 
@@ -139,7 +141,8 @@ public struct AutoencoderKL: LatentCodec {
 
     /// The pictures of latents as the encoder gives them.
     public func decode(unscaled latents: Tensor) -> Tensor {
-        decoder(postQuant?(latents) ?? latents)
+        let latents = latents.to(dtype)
+        return decoder(postQuant?(latents) ?? latents)
     }
 
     /// `(z - shift) * scaling`.

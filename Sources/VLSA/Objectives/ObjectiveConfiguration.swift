@@ -80,23 +80,33 @@ public struct ObjectiveConfiguration: Codable, Equatable, Sendable {
     public var kind: ObjectiveKind
     public var target: ReconstructionTarget
     public var time: TimeSampling
-    /// Weight of the visual loss in the total, `L = L_text + weight * L_visual` (1 in the paper).
+    /// How the two losses are weighed (`fixed` in the paper).
+    public var balance: LossBalance
+    /// Weight of the visual loss in the total, `L = L_text + weight * L_visual` (1 in the paper); where
+    /// `uncertainty` starts, and without use with `schedule`.
     public var weight: Double
+    /// The weight over the steps, with ``LossBalance/schedule``.
+    public var schedule: [WeightPoint]
     /// Side of the square, in pixels, to which the padded picture is brought before its latent is taken.
     public var pictureSize: Int
 
     public init(
         kind: ObjectiveKind = .none, target: ReconstructionTarget = .x0,
-        time: TimeSampling = TimeSampling(), weight: Double = 1, pictureSize: Int = 512
+        time: TimeSampling = TimeSampling(), balance: LossBalance = .fixed, weight: Double = 1,
+        schedule: [WeightPoint] = [], pictureSize: Int = 512
     ) {
         self.kind = kind
         self.target = target
         self.time = time
+        self.balance = balance
         self.weight = weight
+        self.schedule = schedule
         self.pictureSize = pictureSize
     }
 
-    enum CodingKeys: String, CodingKey, CaseIterable { case kind, target, time, weight, pictureSize }
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case kind, target, time, balance, weight, schedule, pictureSize
+    }
 
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
@@ -106,8 +116,37 @@ public struct ObjectiveConfiguration: Codable, Equatable, Sendable {
             try values.decodeIfPresent(ReconstructionTarget.self, forKey: .target)
             ?? defaults.target
         time = try values.decodeIfPresent(TimeSampling.self, forKey: .time) ?? defaults.time
-        weight = try values.decodeIfPresent(Double.self, forKey: .weight) ?? defaults.weight
+        balance =
+            try values.decodeIfPresent(LossBalance.self, forKey: .balance) ?? defaults.balance
+        weight = try values.number(.weight, standard: defaults.weight)
+        schedule = try values.decodeIfPresent([WeightPoint].self, forKey: .schedule) ?? []
         pictureSize =
             try values.decodeIfPresent(Int.self, forKey: .pictureSize) ?? defaults.pictureSize
+        try checkBalance(values)
+    }
+
+    private func checkBalance(_ values: KeyedDecodingContainer<CodingKeys>) throws {
+        try values.require(weight >= 0, .weight, "must be 0 or more, not \(weight)")
+        try values.require(
+            balance != .uncertainty || weight > 0, .weight,
+            "must be above 0 for balance: uncertainty to start from")
+        try values.require(
+            schedule.isEmpty || balance == .schedule, .schedule,
+            "is given, but balance is \(balance.rawValue); write balance: schedule")
+        try values.require(
+            !schedule.isEmpty || balance != .schedule, .schedule,
+            "is empty; balance: schedule needs points such as {step: 0, weight: 1}")
+        let steps = schedule.map(\.step)
+        try values.require(
+            (steps.first ?? 0) >= 0 && zip(steps, steps.dropFirst()).allSatisfy { $0 < $1 },
+            .schedule, "needs rising steps from 0 on, not \(steps)")
+        try values.require(
+            schedule.allSatisfy { $0.weight >= 0 && $0.weight.isFinite }, .schedule,
+            "has a weight below 0")
+    }
+
+    /// Weight of the visual loss at a step, for the balances that do not learn it.
+    public func weight(at step: Int) -> Double {
+        balance == .schedule ? schedule.weight(at: step) : weight
     }
 }

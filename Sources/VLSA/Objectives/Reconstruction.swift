@@ -47,17 +47,33 @@ public struct Reconstruction {
         self.latents = latents
     }
 
-    /// The frozen targets of some pictures: the padded picture at `pictureSize`, encoded. `[B, C, h, w]`.
-    public func targets(of pictures: [TiledPicture], device: Device) -> Tensor {
+    /// The frozen targets of some pictures: the padded picture at `pictureSize`, encoded. `[B, C, h, w]`, float32.
+    ///
+    /// Each picture is encoded on its own, so that its latent depends on no other.
+    ///
+    /// - Parameters:
+    ///   - keys: of the pictures' content and cut, for the cache; as many as pictures.
+    ///   - cache: where latents are kept; nil encodes every picture.
+    public func targets(
+        of pictures: [TiledPicture], keys: [String] = [], cache: LatentCache? = nil, device: Device
+    ) -> Tensor {
+        let (size, side) = (configuration.pictureSize, configuration.pictureSize / latents.downscale)
+        let shape = [latents.channels, side, side]
+        return Tensor.stacked(
+            pictures.enumerated().map { index, picture in
+                guard let cache, index < keys.count else { return target(of: picture, device: device) }
+                return cache.latent(of: keys[index], size: size, shape: shape, device: device) {
+                    target(of: picture, device: device)
+                }
+            }, axis: 0)
+    }
+
+    private func target(of picture: TiledPicture, device: Device) -> Tensor {
         let side = configuration.pictureSize
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(pictures.count * 3 * side * side)
-        for picture in pictures {
-            bytes += resized(picture.paddedPicture(), width: side, height: side).planar()
-        }
-        let pixels = Tensor(bytes, shape: [pictures.count, 3, side, side], device: device)
+        let square = resized(picture.paddedPicture(), width: side, height: side)
+        let pixels = Tensor(square.planar(), shape: [1, 3, side, side], device: device)
         return withoutGradients {
-            latents.encode(pixels.to(.float32) * (2 / 255) - 1)
+            latents.encode(pixels.to(.float32) * (2 / 255) - 1)[0].to(.float32)
         }
     }
 
@@ -83,21 +99,22 @@ public struct Reconstruction {
     ///
     /// - Parameters:
     ///   - steps: number of Euler steps.
+    ///   - guidance: weight of the tokens' prompt against one of zeros; 1 leaves guidance out.
     ///   - generator: draws the noise.
-    public func sample(tokens: Tensor, pooled: Tensor, steps: Int, generator: Generator) -> Tensor {
+    public func sample(
+        tokens: Tensor, pooled: Tensor, steps: Int, guidance: Double = 1, generator: Generator
+    ) -> Tensor {
         withoutGradients {
             let side = configuration.pictureSize / latents.downscale
             let noise = Tensor.normal(
                 [tokens.shape[0], latents.channels, side, side], generator: generator
             ).to(tokens.device)
             let prompt = epigone(tokens, pooled: pooled)
-            let schedule = FlowSchedule(shift: configuration.time.shift)
-            let z = EulerSampler(schedule: schedule, steps: steps)(from: noise) { x, timesteps, _ in
-                denoiser(
-                    x.to(tokens.dtype), timesteps: timesteps, context: prompt.context,
-                    pooled: prompt.pooled
-                ).to(.float32)
-            }
+            let z = denoiser.sample(
+                from: noise, context: prompt.context, pooled: prompt.pooled,
+                sampler: EulerSampler(
+                    schedule: FlowSchedule(shift: configuration.time.shift), steps: steps,
+                    guidance: guidance))
             return latents.decode(z)
         }
     }

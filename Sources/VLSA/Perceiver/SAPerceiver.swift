@@ -41,15 +41,26 @@ public struct SAPerceiver {
     public func callAsFunction(_ snapshot: Tensor, tiles: Tensor, places: TokenPlaces)
         -> (tokens: Tensor, pooled: Tensor)
     {
-        let (count, length, width) = (snapshot.shape[0], snapshot.shape[1], snapshot.shape[2])
-        let slot = query.unsqueezed(0).expanded(to: [count, 1, width])
-        var x = Tensor.concatenated([snapshot, slot.to(snapshot.dtype)], axis: 1)  // [B, l + 1, D]
+        let length = snapshot.shape[1]
+        var x = withQuery(snapshot)  // [B, l + 1, D]
         x = x + gather(x, attendingTo: tiles, places: places)
         x = x + mix(x)
         return (
             x.narrowed(axis: 1, start: 0, length: length),
             x.narrowed(axis: 1, start: length, length: 1).squeezed(1)
         )
+    }
+
+    /// Where each output token gathers from: its share of what it takes from each tile token, `[B, l + 1, N]`,
+    /// float32, the appended query last. Magnitudes of the gather step's weights, the mean over heads; rows
+    /// sum to 1.
+    public func gathered(_ snapshot: Tensor, tiles: Tensor, places: TokenPlaces) -> Tensor {
+        gather.weights(withQuery(snapshot), attendingTo: tiles, places: places)
+    }
+
+    private func withQuery(_ snapshot: Tensor) -> Tensor {
+        let slot = query.unsqueezed(0).expanded(to: [snapshot.shape[0], 1, snapshot.shape[2]])
+        return Tensor.concatenated([snapshot, slot.to(snapshot.dtype)], axis: 1)
     }
 }
 
@@ -118,6 +129,30 @@ struct Gather {
 
     /// `[B, l + 1, D]` attending to `[B, N, D]`; the increment of the first.
     func callAsFunction(_ x: Tensor, attendingTo tiles: Tensor, places: TokenPlaces) -> Tensor {
+        let (q, k, v) = projected(x, tiles, places)
+        return output(attended(q, k, v, configuration).joinedHeads())
+    }
+
+    /// How strongly each of `[B, l + 1, D]` takes from each of `[B, N, D]`: magnitudes of the weights, the mean
+    /// over heads, each row divided by its sum. `[B, l + 1, N]`, float32.
+    func weights(_ x: Tensor, attendingTo tiles: Tensor, places: TokenPlaces) -> Tensor {
+        let (q, k, _) = projected(x, tiles, places)
+        // A head at a time: the scores of all together would not fit beside a large picture.
+        let sum = (0..<configuration.headCount).map { head in
+            let scores = q[.all, head].to(.float32).matmul(
+                k[.all, head].to(.float32).transposed(-2, -1))
+            switch configuration.activation {
+            case .softmax: return scores.softmax(axis: -1)
+            case .silu: return scores.silu().abs()
+            }
+        }.reduce(Tensor(0, device: x.device)) { $0 + $1 }
+        return sum / sum.sum(axis: -1, keepingAxis: true)
+    }
+
+    /// Queries, keys and values by head, queries scaled, the prior's columns appended.
+    private func projected(
+        _ x: Tensor, _ tiles: Tensor, _ places: TokenPlaces
+    ) -> (query: Tensor, key: Tensor, value: Tensor) {
         let heads = configuration.headCount
         let width = Double(x.shape[2] / heads)
         let x = queryNorm?(x) ?? x
@@ -128,7 +163,7 @@ struct Gather {
         var k = keys.splitHeads(heads)  // [B, h, N, e]
         if configuration.scale != .none { q = q * (1 / width.squareRoot()) }
         if let prior { (q, k) = prior(q, k, places: places) }
-        return output(attended(q, k, v, configuration).joinedHeads())
+        return (q, k, v)
     }
 }
 
@@ -170,9 +205,9 @@ private func attended(
         let mixed = Tensor.attention(query: q, key: k, value: values, scale: 1)
         return extra == 0 ? mixed : mixed.narrowed(axis: 3, start: 0, length: v.shape[3])
     case .silu:
-        var weights = q.to(.float32).matmul(k.to(.float32).transposed(-2, -1)).silu()
-        if configuration.scale == .count { weights = weights * (1 / Double(k.shape[2])) }
-        return weights.to(v.dtype).matmul(v)
+        return Tensor.siluAttention(
+            query: q, key: k, value: v,
+            factor: configuration.scale == .count ? 1 / Double(k.shape[2]) : 1)
     }
 }
 

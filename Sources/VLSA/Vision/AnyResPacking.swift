@@ -124,14 +124,9 @@ public struct AnyResPacking: Equatable, Sendable {
         let whole = tiles.narrowed(axis: 0, start: 0, length: 1).reshaped([side * side, depth])
         let kept = unpadded(height: height, width: width)
         guard !kept.rows.isEmpty else { return whole }
-        let joined = tiles.narrowed(axis: 0, start: 1, length: count)
-            .reshaped([grid.rows, grid.columns, side, side, depth])
-            .permuted([0, 2, 1, 3, 4])
-            .reshaped([grid.rows * side, grid.columns * side, depth])
-            .narrowed(axis: 0, start: kept.rows.lowerBound, length: kept.rows.count)
-            .narrowed(axis: 1, start: kept.columns.lowerBound, length: kept.columns.count)
-        let ends = newline.expanded(to: [kept.rows.count, 1, depth])
-        let rows = Tensor.concatenated([joined, ends], axis: 1).reshaped([-1, depth])
+        let rows = unpaddedRows(
+            tiles.narrowed(axis: 0, start: 1, length: count), columns: grid.columns, side: side,
+            keptRows: kept.rows, keptColumns: kept.columns, newline: newline)
         return Tensor.concatenated([whole, rows], axis: 0)
     }
 }

@@ -111,8 +111,8 @@ final class DecoderText: Trainable {
         batch: PromptBatch, hidden: Tensor
     ) {
         let batch = try PromptBatch(
-            prompts: examples.map { ($0.prompt.ids, $0.prompt.isSupervised, 1) },
-            names: examples.map(\.recordID), visualTokens: examples[0].cells.count)
+            prompts: examples.map { ($0.prompt.ids, $0.prompt.isSupervised, [$0.cells.count]) },
+            names: examples.map(\.recordID))
         let visual = told(examples, generators: generators)
         return (
             batch, language(batch.embeddings(in: language, visual: visual, device: store.device))

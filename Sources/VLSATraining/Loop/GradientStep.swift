@@ -40,8 +40,10 @@ extension Trainable {
                         checkpoint: lastCheckpoint())
                 }
                 sums.add(term, value)
-                guard let sum = term.sum, let count = counts[term.name], count > 0 else { continue }
-                let share = sum * (weight(of: term.name, step: step) / Double(count))
+                guard let count = counts[term.name], count > 0,
+                    let part = self.objective(term, step: step)
+                else { continue }
+                let share = part / Double(count)
                 objective = objective.map { $0 + share } ?? share
             }
             if let objective, objective.requiresGradient {

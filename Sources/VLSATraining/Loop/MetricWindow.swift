@@ -31,10 +31,15 @@ struct MetricWindow {
         return known.isEmpty || seconds <= 0 ? nil : known.reduce(0, +) / seconds
     }
 
-    private var losses: [(name: String, value: Double)] {
+    private var losses: [(name: String, value: Double)] { means(\.losses) }
+
+    /// Means by name, in the order of first appearance, over the steps that have the name.
+    private func means(_ values: (StepReport) -> [(name: String, value: Double)])
+        -> [(name: String, value: Double)]
+    {
         var order: [String] = []
         var sums: [String: (sum: Double, count: Int)] = [:]
-        for (name, value) in reports.flatMap(\.losses) {
+        for (name, value) in reports.flatMap(values) {
             if sums[name] == nil { order.append(name) }
             sums[name, default: (0, 0)].sum += value
             sums[name, default: (0, 0)].count += 1
@@ -45,10 +50,16 @@ struct MetricWindow {
     }
 
     var values: [(name: String, value: Double)] {
-        [("loss", mean(\.loss))] + losses.map { ("loss/\($0.name)", $0.value) } + [
+        var values = [(name: "loss", value: mean(\.loss))]
+        values += losses.map { (name: "loss/\($0.name)", value: $0.value) }
+        values += means(\.weights).map { (name: "weight/\($0.name)", value: $0.value) }
+        values += means(\.measures)
+        values += [
             ("gradientNorm", mean(\.gradientNorm)), ("samplesPerSecond", perSecond(\.samples)),
             ("tokensPerSecond", perSecond(\.tokens)), ("dataWait", waiting),
-        ] + (operationsPerSecond.map { [("modelFLOPPerSecond", $0)] } ?? [])
+        ]
+        if let rate = operationsPerSecond { values.append(("modelFLOPPerSecond", rate)) }
+        return values
     }
 
     var notes: String {

@@ -50,6 +50,13 @@ public protocol Trainable<Example>: AnyObject {
     /// far as what is trained needs them; nil where they are not known.
     func operations(_ examples: [Example]) -> Double?
 
+    /// What a loss adds to the sum that is differentiated, before it is divided by the step's count of its
+    /// units: the weighted sum unless the model says otherwise. Nil when there was nothing to sum.
+    func objective(_ term: LossTerm, step: Int) -> Tensor?
+
+    /// Numbers of its own that the backward passes of a step left, for the metrics; asked for once a step.
+    func takeMeasures() -> [(name: String, value: Double)]
+
     /// Writes the whole model as a folder from which it can be loaded again.
     ///
     /// It is called on another thread while the model goes on learning, so it may read nothing that changes
@@ -66,4 +73,10 @@ extension Trainable {
     public func operations(_ examples: [Example]) -> Double? { nil }
 
     public func weight(of loss: String, step: Int) -> Double { 1 }
+
+    public func objective(_ term: LossTerm, step: Int) -> Tensor? {
+        term.sum.map { $0 * weight(of: term.name, step: step) }
+    }
+
+    public func takeMeasures() -> [(name: String, value: Double)] { [] }
 }

@@ -6,6 +6,10 @@ public struct StepReport: Sendable {
     public let loss: Double
     /// Mean of each loss over its units (tokens, pictures).
     public let losses: [(name: String, value: Double)]
+    /// Weight of each loss in the objective.
+    public let weights: [(name: String, value: Double)]
+    /// The model's own numbers.
+    public let measures: [(name: String, value: Double)]
     /// The schedule's multiplier of the learning rates.
     public let rateMultiplier: Double
     /// Norm of all gradients together, before clipping.

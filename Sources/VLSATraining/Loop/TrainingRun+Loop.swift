@@ -78,6 +78,8 @@ extension TrainingRun {
         let gradients = try takeGradients()
         let (losses, norm) = (gradients.losses, gradients.norm)
         let records = gradients.batch.map(\.recordID)
+        let measures = model.takeMeasures()
+        let weights = losses.means.map { ($0.name, model.weight(of: $0.name, step: step)) }
         let spike = spikes.check(losses.total)
         if let spike {
             guard spike.isSkipped else {
@@ -101,7 +103,8 @@ extension TrainingRun {
         seconds += took
         try trace?.flush()
         return StepReport(
-            step: step, loss: losses.total, losses: losses.means, rateMultiplier: multiplier,
+            step: step, loss: losses.total, losses: losses.means, weights: weights,
+            measures: measures, rateMultiplier: multiplier,
             gradientNorm: norm, samples: gradients.batch.count, tokens: text, seconds: took,
             waited: gradients.waited, operations: model.operations(gradients.batch),
             isSkipped: spike != nil)

@@ -16,6 +16,10 @@ public struct DataPlan: Equatable, Sendable {
     public var cacheBytes: Int
     /// Share of the records that may be left out, 0...1, before the run is stopped.
     public var maxRejected: Double
+    /// Folder in which the reconstruction's frozen latents are kept; nil encodes them at every step.
+    public var latentCache: PlanPath?
+    /// Most bytes of that folder.
+    public var latentCacheBytes: Int
     /// Cognition turns slipped in on the fly; nil for none.
     public var augment: AugmentPlan?
 }
@@ -86,7 +90,8 @@ public struct AugmentPlan: Codable, Equatable, Sendable {
 
 extension DataPlan: Codable {
     enum CodingKeys: String, CodingKey {
-        case records, images, validation, maxLength, workers, cacheBytes, maxRejected, augment
+        case records, images, validation, maxLength, workers, cacheBytes, maxRejected
+        case latentCache, latentCacheBytes, augment
     }
 
     public init(from decoder: any Decoder) throws {
@@ -101,11 +106,15 @@ extension DataPlan: Codable {
         workers = try values.decodeIfPresent(Int.self, forKey: .workers) ?? 1
         cacheBytes = try values.decodeIfPresent(Int.self, forKey: .cacheBytes) ?? 256 << 20
         maxRejected = try values.decodeIfPresent(Double.self, forKey: .maxRejected) ?? 0.05
+        latentCache = try values.decodeIfPresent(PlanPath.self, forKey: .latentCache)
+        latentCacheBytes =
+            try values.decodeIfPresent(Int.self, forKey: .latentCacheBytes) ?? 8 << 30
         augment = try values.decodeIfPresent(AugmentPlan.self, forKey: .augment)
         try refuse(maxLength < 1, "must be 1 or more", CodingKeys.maxLength)
         try refuse(!(1...256).contains(workers), "must lie between 1 and 256", CodingKeys.workers)
         try refuse(
             !(0...1).contains(maxRejected), "must lie between 0 and 1", CodingKeys.maxRejected)
+        try refuse(latentCacheBytes < 1, "must be above 0", CodingKeys.latentCacheBytes)
         try refuse(cacheBytes < 0, "must be 0 (no cache) or more", CodingKeys.cacheBytes)
     }
 

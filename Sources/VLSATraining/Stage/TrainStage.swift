@@ -24,8 +24,8 @@ public func trainStage(
         return .finished(model: folder.model)
     }
     let (run, parts) = try stageRun(plan, folder: path, options: options)
-    run.observers = [RejectionReporter()] + observers
-    if let pictures = ReconstructionPictures(plan, parts) { run.observers.append(pictures) }
+    run.observers = [RejectionReporter(), LatentCacheReporter()] + observers
+    if let pictures = StagePictures(plan, parts) { run.observers.append(pictures) }
     return try run.train()
 }
 
@@ -61,7 +61,9 @@ private func stageRun(
         plan: plan, folder: path, options: options,
         model: { origin in
             do {
-                return try parts.model(origin)
+                let model = try parts.model(origin)
+                try parts.openLatentCache(of: model)
+                return model
             } catch let error where origin == .plan && !(error is any ExitCoded) {
                 throw PlanError.unusable(key: "model", reason: "\(error)")
             }
@@ -108,6 +110,30 @@ struct StageParts {
 
     /// The stage's model, or the one of the checkpoint that is resumed.
     func model(_ origin: ModelOrigin) throws -> VLSAModel {
+        let model = try load(origin)
+        guard model.balance == nil || plan.train.contains(where: { isPrefix($0, of: "balance") })
+        else {
+            throw PlanError.unusable(
+                key: "train",
+                reason: "objective.balance is uncertainty, which learns its weights; add balance, or "
+                    + "write objective.balance: fixed")
+        }
+        return model
+    }
+
+    /// Gives the model the cache that the plan names, if any.
+    func openLatentCache(of model: VLSAModel) throws {
+        guard let folder = data.latentCache, let reconstruction = model.reconstruction else { return }
+        do {
+            let store = try ContentStore(folder: folder.path, limit: data.latentCacheBytes)
+            model.latentCache = LatentCache(
+                store, codec: reconstruction.latents, in: model.store)
+        } catch {
+            throw PlanError.unusable(key: "data.latentCache", reason: "\(error)")
+        }
+    }
+
+    private func load(_ origin: ModelOrigin) throws -> VLSAModel {
         switch (origin, source) {
         case (.checkpoint(let folder), _):
             return try VLSAModel(
@@ -146,13 +172,12 @@ struct StageParts {
             }
         let chat = model.configuration.chat
         let tiler = try Tiler(model.configuration.picture)
-        let tokens = model.visualTokenCount
         let builder = SampleBuilder(
             tokenizer: model.tokenizer, tiler: tiler,
             folder: try data.images.map { try PictureFolder($0.path) },
             settings: SampleBuilder.Settings(
                 format: chat.format, system: chat.system, maxLength: data.maxLength),
-            augmenter: isTraining ? try augmenter(tiler) : nil, visualTokenCount: { _ in tokens })
+            augmenter: isTraining ? try augmenter(tiler) : nil, visualTokenCount: model.visualTokenCounter)
         return try SampleLoader(
             collection, builder: builder,
             settings: SampleLoader.Settings(
@@ -186,5 +211,16 @@ extension PlanDType {
         case .bfloat16: .bfloat16
         case .float16: .float16
         }
+    }
+}
+
+/// Says at the end what the latent cache was good for.
+final class LatentCacheReporter: TrainingObserver {
+    func runEnded(_ outcome: TrainingOutcome, of run: TrainingRun<VLSAModel>) throws {
+        guard let use = run.model.latentCache?.store.use else { return }
+        var line = "latent cache: \(use.hits) found, \(use.misses) encoded"
+        if use.damaged > 0 { line += ", \(use.damaged) of them damaged on disk" }
+        if let problem = use.problem { line += "; warning: \(problem)" }
+        run.progress.message(line)
     }
 }

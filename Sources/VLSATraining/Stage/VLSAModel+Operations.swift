@@ -14,7 +14,10 @@ extension VLSAModel {
         let tower = vision.configuration
         let patches = Double(tower.tokenCount)
         let towerTokens = patches + (tower.hasClassToken ? 1 : 0)
-        let tiles = pictures.reduce(0) { $0 + (perceiver == nil ? 0 : $1.tileCount) }
+        let isUnpadded = configuration.unpadding?.isEnabled == true
+        let tiles = pictures.reduce(0) {
+            $0 + (perceiver == nil && !isUnpadded ? 0 : $1.tileCount)
+        }
         let views = Double(pictures.count + tiles)
         let visual = Double(pictures.count * visualTokenCount)
 
@@ -39,7 +42,7 @@ extension VLSAModel {
                 }
                 total += passes("perceiver", below: ["vision"]) * perPicture
             }
-            let isProjectedFirst = perceiver?.configuration.space == .language
+            let isProjectedFirst = isUnpadded || perceiver?.configuration.space == .language
             total += products("projector", below: ["vision", "perceiver"]) { _ in
                 isProjectedFirst ? views * patches : visual + (perceiver == nil ? 0 : pooled)
             }

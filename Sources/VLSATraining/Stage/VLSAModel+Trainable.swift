@@ -31,9 +31,21 @@ extension VLSAModel: Trainable {
         return terms
     }
 
-    /// The objective's weight for `visual`, 1 for `text`.
+    /// The objective's weights at a step, learned ones as they are now.
     public func weight(of loss: String, step: Int) -> Double {
-        loss == "visual" ? configuration.objective.weight : 1
+        if let balance { return balance.weight(of: loss) }
+        return loss == "visual" ? configuration.objective.weight(at: step) : 1
+    }
+
+    public func objective(_ term: LossTerm, step: Int) -> Tensor? {
+        guard let sum = term.sum else { return nil }
+        if let balance { return balance.objective(of: term.name, sum: sum, count: term.count) }
+        return sum * weight(of: term.name, step: step)
+    }
+
+    /// Norms of both losses' derivatives on the shared visual tokens.
+    public func takeMeasures() -> [(name: String, value: Double)] {
+        takeTokenGradients().map { ("tokenGradient/\($0.loss)", $0.norm) }
     }
 }
 
