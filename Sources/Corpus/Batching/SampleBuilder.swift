@@ -32,7 +32,8 @@ public struct SampleBuilder: Sendable {
     /// The choices and limits.
     public let settings: Settings
 
-    private let tokenizer: Tokenizer
+    /// The tokenizer of its samples.
+    public let tokenizer: Tokenizer
     private let tiler: Tiler
     private let tilingKey: String
     private let folder: PictureFolder?
@@ -106,6 +107,31 @@ public struct SampleBuilder: Sendable {
             tokenCount: fitting.length(imageTokenCounts: counts))
     }
 
+    /// How long a record's sample is, pictures counted in full.
+    struct Measure: Equatable {
+        /// Tokens before any cut.
+        var length: Int
+        /// Tokens trained on, after the cut.
+        var supervisedCount: Int
+    }
+
+    /// The length of a record whose pictures have the given sizes, without opening them; throws what
+    /// ``sample(_:epoch:)`` would, as far as it does not depend on the pixels.
+    func measured(_ record: Record, sizes: [PictureSize]) throws -> Measure {
+        let prompt = try prompt(of: record)
+        let counts: [Int]
+        do {
+            counts = try sizes.map {
+                visualTokenCount(try tiler.plan(width: $0.width, height: $0.height))
+            }
+        } catch let error as PictureError {
+            throw RecordProblem(kind: .unreadablePicture, reason: "\(error)")
+        }
+        return Measure(
+            length: prompt.length(imageTokenCounts: counts),
+            supervisedCount: try cut(prompt, counts).supervisedCount)
+    }
+
     private func paths(of record: Record) throws -> [String] {
         guard !record.images.isEmpty else { return [] }
         guard let folder else {
@@ -125,7 +151,10 @@ public struct SampleBuilder: Sendable {
         }
     }
 
-    private func prompt(of record: Record) throws -> PromptIDs {
+    /// The token ids of a record as training has them, before any cut.
+    ///
+    /// - Throws: ``RecordProblem`` where the chat format refuses the turns.
+    public func prompt(of record: Record) throws -> PromptIDs {
         do {
             return try settings.format.encode(
                 Self.turns(of: record), tokenizer: tokenizer, system: settings.system,
