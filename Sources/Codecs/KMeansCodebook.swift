@@ -232,7 +232,8 @@ public struct KMeansCodebook: Codebook {
 }
 
 extension KMeansCodebook {
-    private static let kind = "kmeans_codebook"
+    /// The `model_type` of its folder.
+    public static let kind = "kmeans_codebook"
 
     /// Writes the codebook's folder, making it when it is not there.
     public func save(to folder: String) throws {

@@ -9,11 +9,12 @@ extension VLSAModel {
     /// unless their folders are named.
     ///
     /// - Parameters:
+    ///   - addingTokens: the language model's vocabulary gets those of them that it lacks.
     ///   - seed: of the new parts' initial values.
     /// - Throws: when a part is missing, does not load, or does not fit the others.
     public convenience init(
         assembling folders: PartFolders, configuration: VLSAConfiguration,
-        dtype: DType = .float32, device: Device = .cpu, seed: UInt64 = 0
+        addingTokens tokens: [String] = [], dtype: DType = .float32, device: Device = .cpu, seed: UInt64 = 0
     ) throws {
         let store = ParameterStore(dtype: dtype, device: device, seed: seed)
         if let projector = folders.projector {
@@ -23,7 +24,7 @@ extension VLSAModel {
         if let perceiver = folders.perceiver, configuration.perceiver.isEnabled {
             try SAPerceiver.load(perceiver, expecting: configuration.perceiver, into: store)
         }
-        try self.init(configuration, parts: folders, store: store)
+        try self.init(configuration, parts: folders, addingTokens: tokens, store: store)
         try store.checkComplete()
     }
 
@@ -31,10 +32,11 @@ extension VLSAModel {
     ///
     /// - Parameters:
     ///   - sections: what a later stage changes in the saved configuration.
+    ///   - addingTokens: the language model's vocabulary gets those of them that it lacks.
     ///   - forInference: leaves the denoiser and Epigone out: answering does not need them.
     public convenience init(
         folder: String, replacing sections: StageSections = StageSections(),
-        dtype: DType = .float32, device: Device = .cpu, seed: UInt64 = 0,
+        addingTokens tokens: [String] = [], dtype: DType = .float32, device: Device = .cpu, seed: UInt64 = 0,
         forInference: Bool = false
     ) throws {
         let checkpoint = try CheckpointFolder(folder)
@@ -70,7 +72,7 @@ extension VLSAModel {
                 name.hasPrefix(part + ".") ? String(name.dropFirst(part.count + 1)) : nil
             }
         }
-        try self.init(configuration, parts: folders, store: store)
+        try self.init(configuration, parts: folders, addingTokens: tokens, store: store)
         try store.checkComplete()
     }
 
@@ -99,6 +101,10 @@ extension VLSAModel {
             language.configuration, part: "language", of: weights, to: folder + "/language")
         for name in ["tokenizer.json", "tokenizer_config.json", "generation_config.json"] {
             try copy(folders.language + "/" + name, to: folder + "/language/" + name)
+        }
+        if let grownTokenizer {
+            try grownTokenizer.write(
+                to: URL(fileURLWithPath: folder + "/language/tokenizer.json"))
         }
         if let reconstruction {
             try saveFolder(

@@ -1,5 +1,6 @@
 import AnyRes
 import Corpus
+import Foundation
 import Prompting
 import Torch
 import TorchNN
@@ -72,18 +73,26 @@ public final class VLSAModel {
     private var tokenGradients: [(loss: String, squares: Tensor)] = []
     /// Ids that end an answer: the chat format's and the language model's own.
     public let stopIDs: Set<Int>
+    /// Ids of the tokens that the language model got when this model was made; they are saved with it.
+    public let addedTokens: Range<Int>
     let folders: PartFolders
+    let grownTokenizer: Data?
 
     init(
-        _ configuration: VLSAConfiguration, parts folders: PartFolders, store: ParameterStore
+        _ configuration: VLSAConfiguration, parts folders: PartFolders,
+        addingTokens tokens: [String], store: ParameterStore
     ) throws {
         self.configuration = configuration
         self.store = store
         self.folders = folders
         let languageFolder = try CheckpointFolder(folders.language)
-        tokenizer = try Tokenizer(folder: folders.language)
+        let vocabulary = try GrownVocabulary(folder: folders.language, adding: tokens)
+        tokenizer = vocabulary.tokenizer
+        grownTokenizer = vocabulary.json
+        addedTokens = vocabulary.added
         vision = try CheckpointFolder(folders.vision).visionTower(into: store, at: "vision")
-        language = try languageFolder.languageModel(into: store, at: "language")
+        language = try languageFolder.languageModel(
+            into: store, at: "language", vocabulary: vocabulary)
         stopIDs = Set(try languageFolder.generation().stopIDs)
             .union(try configuration.chat.format.stopIDs(for: tokenizer))
 

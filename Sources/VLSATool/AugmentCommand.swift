@@ -84,7 +84,7 @@ struct AugmentCommand: ParsableCommand {
         }
         let augmenter = try Augmenter(
             cognition, templates: .cognition(folders: templates),
-            codebook: try codebook.map { try KMeansCodebook(folder: $0) },
+            codebook: try codebook.map { try VLSA.codebook(folder: $0) },
             cache: store.map(CodeCache.init),
             tiler: try model.map { folder in
                 let configuration = try CheckpointFolder(folder)
@@ -111,9 +111,9 @@ struct AugmentCommand: ParsableCommand {
         }
         display?.finish()
         if !augmenter.addedTokens.isEmpty {
-            let text = augmenter.addedTokens.map { $0 + "\n" }.joined()
-            try Data(text.utf8).write(to: URL(fileURLWithPath: out + ".tokens.txt"), options: .atomic)
-            print("the answers' tokens are in \(out).tokens.txt, for the stage key data.tokens")
+            let list = TokenList.path(beside: out)
+            try TokenList.write(augmenter.addedTokens, to: list)
+            print("the answers' tokens are in \(list), for the stage key data.tokens")
         }
         if let problem = store?.use.problem { note("warning: codes were not kept: \(problem)") }
         print("\(report.written) records in \(out), \(report.augmented) with cognition turns")

@@ -1,9 +1,9 @@
-import AnyRes
 import Corpus
 import Foundation
 import Prompting
 import Testing
 
+@testable import AnyRes
 @testable import VLSATraining
 
 @Suite struct DataPageTests {

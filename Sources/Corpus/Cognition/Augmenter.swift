@@ -74,8 +74,7 @@ public struct Augmenter: Sendable {
                     problem: "there is no \(task)/\(language)/*.mustache template")
             }
         }
-        addedTokens = writer.addedTokens(
-            codeCount: codebook?.codeCount ?? 0, colourLevels: configuration.colourLevels)
+        addedTokens = configuration.addedTokens(codeCount: codebook?.codeCount ?? 0)
         fingerprint = Self.fingerprint(configuration, templates, codebook, tiler)
     }
 

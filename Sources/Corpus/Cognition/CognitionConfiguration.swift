@@ -98,6 +98,13 @@ public struct CognitionConfiguration: Codable, Equatable, Sendable {
         }
     }
 
+    /// The tokens that a tokenizer must have for the answers, with a codebook of so many codes; empty for plain
+    /// numbers.
+    public func addedTokens(codeCount: Int) -> [String] {
+        AnswerWriter(vocabulary: answers).addedTokens(
+            codeCount: codeCount, colourLevels: colourLevels)
+    }
+
     /// Throws the first setting that cannot work.
     public func check() throws {
         func require(_ condition: Bool, _ key: CodingKeys, _ problem: String) throws {

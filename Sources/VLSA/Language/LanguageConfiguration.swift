@@ -15,7 +15,7 @@ public struct LanguageConfiguration: Equatable, Sendable {
     /// Which family, and so which defaults and biases.
     public let family: LanguageFamily
     /// Rows of the embedding, padding included.
-    public let vocabularySize: Int
+    public internal(set) var vocabularySize: Int
     /// Token width.
     public let width: Int
     /// Width inside a feed-forward layer.

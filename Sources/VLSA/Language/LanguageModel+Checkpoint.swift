@@ -1,3 +1,4 @@
+import Codecs
 import Torch
 import TorchNN
 
@@ -45,11 +46,43 @@ extension CheckpointFolder {
     public func languageModel(
         into store: ParameterStore, at prefix: String = "language"
     ) throws -> LanguageModel {
-        let configuration = try configuration(LanguageConfiguration.self)
+        try languageModel(into: store, at: prefix, vocabulary: nil)
+    }
+
+    /// The decoder with rows for the tokens that `vocabulary` added.
+    func languageModel(
+        into store: ParameterStore, at prefix: String, vocabulary: GrownVocabulary?
+    ) throws -> LanguageModel {
+        var configuration = try configuration(LanguageConfiguration.self)
         let files = try weightFiles()
-        let table = try languageNameTable(
+        var table = try languageNameTable(
             Set(files.flatMap(\.names)), tied: configuration.tiesEmbeddings, folder: path)
+        if let vocabulary, !vocabulary.added.isEmpty {
+            guard configuration.vocabularySize >= vocabulary.added.lowerBound else {
+                throw CheckpointError.configuration(
+                    file: path + "/config.json", key: "vocab_size",
+                    problem: "\(configuration.vocabularySize) is below the tokenizer's "
+                        + "\(vocabulary.added.lowerBound) ids, so no token can be added")
+            }
+            configuration.vocabularySize = vocabulary.rows(of: configuration.vocabularySize)
+            table = growing(table, by: vocabulary, seed: store.seed)
+        }
         try store.offer(files, at: prefix, table: table)
         return try LanguageModel(configuration, in: store.scope[prefix])
+    }
+
+    /// `table`, the embedding and the head grown on their way.
+    private func growing(
+        _ table: @escaping NameTable, by vocabulary: GrownVocabulary, seed: UInt64
+    ) -> NameTable {
+        { name in
+            let mapping = table(name)
+            guard case .named(let target) = mapping,
+                ["model.embed_tokens.weight", "lm_head.weight"].contains(target)
+            else { return mapping }
+            return .converted([
+                (target, { vocabulary.grown($0, seed: stableHash(target, seed: seed)) })
+            ])
+        }
     }
 }

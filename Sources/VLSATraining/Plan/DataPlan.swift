@@ -20,6 +20,9 @@ public struct DataPlan: Equatable, Sendable {
     public var latentCache: PlanPath?
     /// Most bytes of that folder.
     public var latentCacheBytes: Int
+    /// Lists of tokens that the records' answers are written in, as `vlsa augment` leaves them; the vocabulary gets
+    /// those it lacks.
+    public var tokens: [PlanPath]
     /// Cognition turns slipped in on the fly; nil for none.
     public var augment: AugmentPlan?
 }
@@ -61,22 +64,30 @@ public struct RecordSource: Codable, Equatable, Sendable {
     }
 }
 
-/// Cognition turns slipped into conversations while training (`data.augment:`): two paths, and beside them the
+/// Cognition turns slipped into conversations while training (`data.augment:`): paths, and beside them the
 /// keys of ``Corpus/CognitionConfiguration``.
 public struct AugmentPlan: Codable, Equatable, Sendable {
-    /// Folder of the task templates.
-    public var templates: PlanPath
+    /// Folders of the task templates.
+    public var templates: [PlanPath]
     /// Codebook of the tasks that ask for codes; nil for the one that `model:` names.
     public var codebook: PlanPath?
+    /// Folder that keeps codes from run to run; nil computes them each time.
+    public var cache: PlanPath?
+    /// Most bytes of that folder.
+    public var cacheBytes: Int
     /// What is asked, and how.
     public var cognition: CognitionConfiguration
 
-    enum CodingKeys: String, CodingKey { case templates, codebook }
+    enum CodingKeys: String, CodingKey { case templates, codebook, cache, cacheBytes }
 
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
-        templates = try values.decode(PlanPath.self, forKey: .templates)
+        templates = try values.paths(.templates)
+        try refuse(templates.isEmpty, "names no folder", CodingKeys.templates)
         codebook = try values.decodeIfPresent(PlanPath.self, forKey: .codebook)
+        cache = try values.decodeIfPresent(PlanPath.self, forKey: .cache)
+        cacheBytes = try values.decodeIfPresent(Int.self, forKey: .cacheBytes) ?? 4 << 30
+        try refuse(cacheBytes < 1, "must be above 0", CodingKeys.cacheBytes)
         cognition = try CognitionConfiguration(from: decoder)
     }
 
@@ -84,6 +95,8 @@ public struct AugmentPlan: Codable, Equatable, Sendable {
         var values = encoder.container(keyedBy: CodingKeys.self)
         try values.encode(templates, forKey: .templates)
         try values.encodeIfPresent(codebook, forKey: .codebook)
+        try values.encodeIfPresent(cache, forKey: .cache)
+        if cache != nil { try values.encode(cacheBytes, forKey: .cacheBytes) }
         try cognition.encode(to: encoder)
     }
 }
@@ -91,7 +104,7 @@ public struct AugmentPlan: Codable, Equatable, Sendable {
 extension DataPlan: Codable {
     enum CodingKeys: String, CodingKey {
         case records, images, validation, maxLength, workers, cacheBytes, maxRejected
-        case latentCache, latentCacheBytes, augment
+        case latentCache, latentCacheBytes, tokens, augment
     }
 
     public init(from decoder: any Decoder) throws {
@@ -109,6 +122,7 @@ extension DataPlan: Codable {
         latentCache = try values.decodeIfPresent(PlanPath.self, forKey: .latentCache)
         latentCacheBytes =
             try values.decodeIfPresent(Int.self, forKey: .latentCacheBytes) ?? 8 << 30
+        tokens = values.contains(.tokens) ? try values.paths(.tokens) : []
         augment = try values.decodeIfPresent(AugmentPlan.self, forKey: .augment)
         try refuse(maxLength < 1, "must be 1 or more", CodingKeys.maxLength)
         try refuse(!(1...256).contains(workers), "must lie between 1 and 256", CodingKeys.workers)
@@ -125,5 +139,13 @@ extension DataPlan: Codable {
             return [RecordSource(path: path)]
         }
         return try values.decode([RecordSource].self, forKey: key)
+    }
+}
+
+extension KeyedDecodingContainer {
+    /// One path, or a list of them.
+    fileprivate func paths(_ key: Key) throws -> [PlanPath] {
+        if let path = try? decode(PlanPath.self, forKey: key) { return [path] }
+        return try decode([PlanPath].self, forKey: key)
     }
 }

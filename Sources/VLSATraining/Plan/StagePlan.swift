@@ -55,9 +55,12 @@ public struct StagePlan<Sections: Codable & Equatable & Sendable>: Equatable, Se
         if let data {
             named += data.records.enumerated().map { ("data.records.\($0)", $1.path) }
             named += data.validation.enumerated().map { ("data.validation.\($0)", $1.path) }
+            named += data.tokens.enumerated().map { ("data.tokens.\($0)", $1) }
             if let images = data.images { named.append(("data.images", images)) }
             if let augment = data.augment {
-                named.append(("data.augment.templates", augment.templates))
+                named += augment.templates.enumerated().map {
+                    ("data.augment.templates.\($0)", $1)
+                }
                 if let codebook = augment.codebook {
                     named.append(("data.augment.codebook", codebook))
                 }

@@ -139,23 +139,49 @@ struct StageParts {
             return try VLSAModel(
                 folder: folder, dtype: plan.dtype.type, device: device, seed: plan.seed)
         case (.plan, .folder(let folder)):
-            return try VLSAModel(
-                folder: folder.path, replacing: plan.sections, dtype: plan.dtype.type,
-                device: device,
-                seed: plan.seed)
+            return try checked(
+                VLSAModel(
+                    folder: folder.path, replacing: plan.sections, addingTokens: answerTokens(),
+                    dtype: plan.dtype.type, device: device, seed: plan.seed))
         case (.plan, .parts(let parts)):
             guard let vision = parts.vision, let language = parts.language,
                 let picture = plan.sections.picture
             else { throw PlanError.missing(key: "model") }
-            return try VLSAModel(
-                assembling: PartFolders(
-                    vision: vision.path, projector: parts.projector?.path,
-                    perceiver: parts.perceiver?.path,
-                    language: language.path, denoiser: parts.denoiser?.path,
-                    latents: parts.latents?.path),
-                configuration: VLSAConfiguration(picture: picture).replacing(plan.sections),
-                dtype: plan.dtype.type, device: device, seed: plan.seed)
+            return try checked(
+                VLSAModel(
+                    assembling: PartFolders(
+                        vision: vision.path, projector: parts.projector?.path,
+                        perceiver: parts.perceiver?.path, language: language.path, denoiser: parts.denoiser?.path,
+                        latents: parts.latents?.path),
+                    configuration: VLSAConfiguration(picture: picture).replacing(plan.sections),
+                    addingTokens: answerTokens(), dtype: plan.dtype.type, device: device,
+                    seed: plan.seed))
         }
+    }
+
+    /// Tokens that the data's answers are written in, in the order of their ids.
+    private func answerTokens() throws -> [String] {
+        var tokens = try data.tokens.flatMap { try TokenList.read($0.path) }
+        if let augment = data.augment, augment.cognition.answers == .tokens {
+            tokens += augment.cognition.addedTokens(codeCount: try openCodebook()?.codeCount ?? 0)
+        }
+        return tokens
+    }
+
+    /// A model whose new tokens, if it has any, can be learned.
+    private func checked(_ model: VLSAModel) throws -> VLSAModel {
+        guard !model.addedTokens.isEmpty else { return model }
+        let rows = ["language.model.embed_tokens.weight", "language.lm_head.weight"]
+        for name in rows where model.store.names.contains(name) {
+            guard plan.train.contains(where: { isPrefix($0, of: name) }) else {
+                throw PlanError.unusable(
+                    key: "train",
+                    reason: "the answers' \(model.addedTokens.count) new tokens need rows of \(name), "
+                        + "which stays frozen; add language, or "
+                        + rows.filter(model.store.names.contains).joined(separator: " and "))
+            }
+        }
+        return model
     }
 
     /// Samples of some record files as `model` takes them.
@@ -190,10 +216,16 @@ struct StageParts {
 
     private func augmenter(_ tiler: Tiler) throws -> Augmenter? {
         guard let augment = data.augment else { return nil }
-        let codebook = augment.codebook ?? namedCodebook(source)
         return try Augmenter(
-            augment.cognition, templates: .cognition(augment.templates.path),
-            codebook: try codebook.map { try KMeansCodebook(folder: $0.path) }, tiler: tiler)
+            augment.cognition, templates: .cognition(folders: augment.templates.map(\.path)),
+            codebook: try openCodebook(),
+            cache: try augment.cache.map {
+                CodeCache(try ContentStore(folder: $0.path, limit: augment.cacheBytes))
+            }, tiler: tiler)
+    }
+
+    private func openCodebook() throws -> (any Codebook)? {
+        try (data.augment?.codebook ?? namedCodebook(source)).map { try codebook(folder: $0.path) }
     }
 }
 
