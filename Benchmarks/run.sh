@@ -15,6 +15,7 @@ if [ ! -e $venv/done ]; then
     touch $venv/done
 fi
 [ -e "$pictures" ] || "$vlsa" synth --out .build/bench-pictures --train 40 --heldout 1 >&2
+field() { python3 -c 'import json, sys; print(json.loads(sys.stdin.readlines()[-1])[sys.argv[1]])' "$1"; }
 rate() { python3 -c 'import json, sys; print(json.loads(sys.stdin.readlines()[-1])["images_per_s"])'; }
 ours=(); theirs=()
 for _ in $(seq "$turns"); do
@@ -32,3 +33,22 @@ PYTHON
 
 # The SA-Perceiver's time and extra memory against the number of tiles; no other side.
 "$vlsa" bench perceiver --tiles 1,4,9,16,25,36
+
+augment=.build/bench-augment
+ours=(); theirs=()
+for _ in $(seq "$turns"); do
+    last=$("$vlsa" bench augment --work $augment --megabytes 64)
+    ours+=("$(echo "$last" | field text_records_per_s)")
+    theirs+=("$($venv/bin/python Benchmarks/peer.py json --file $augment/text-64.json | field records_per_s)")
+done
+python3 - "$last" "${ours[@]}" -- "${theirs[@]}" <<'PYTHON'
+import json, statistics, sys
+last = json.loads(sys.argv[1])
+split = sys.argv.index("--")
+ours, theirs = [list(map(float, part)) for part in (sys.argv[2:split], sys.argv[split + 1:])]
+ratios = [a / b for a, b in zip(ours, theirs)]
+print(f"augmentation of text: {statistics.median(ours):.0f} against {statistics.median(theirs):.0f} records/s read and "
+      f"rewritten by Python's json, ratio {statistics.median(ratios):.2f} (median of {len(ratios)} interleaved turns); "
+      f"peak {last['text_peak_mib']} MiB. With pictures, last turn: {last['cached_records_per_s']:.0f} records/s with "
+      f"codes cached, {last['uncached_records_per_s']:.0f} without")
+PYTHON

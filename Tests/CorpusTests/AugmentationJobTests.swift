@@ -133,6 +133,99 @@ struct AugmentationJobTests {
         }
     }
 
+    /// Killed outright, again and again, the run ends with the files of one left in peace.
+    @Test func killedRunsGoOn() async throws {
+        let folder = NSTemporaryDirectory() + "corpus-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let set = try DataSetFixture(folder, count: 100) { index, record in
+            if index % 11 == 3 { record.images = ["none.png"] }
+        }
+        _ = try job(set) { $0.maxRejectedShare = 1 }.run(to: folder + "/whole.json")
+        for stop in [1, 40, 41, 90] {
+            await #expect(processExitsWith: .signal(SIGKILL)) {
+                [folder = folder as String, stop = stop as Int] in
+                var job = AugmentationJob(
+                    try RecordCollection(path: folder + "/records.json"),
+                    augmenter: try Augmenter(
+                        CognitionConfiguration(seed: 2), templates: .cognition(ownTemplates),
+                        codebook: BrightnessCodebook()),
+                    folder: try PictureFolder(folder + "/images"))
+                job.recordsBetweenFlushes = 16
+                job.maxRejectedShare = 1
+                _ = try job.run(to: folder + "/o.json") {
+                    if $0.done >= stop { kill(getpid(), SIGKILL) }
+                }
+            }
+            #expect(!FileManager.default.fileExists(atPath: folder + "/o.json"))
+        }
+        let report = try job(set) { $0.maxRejectedShare = 1 }.run(to: folder + "/o.json")
+        #expect(report.resumedAt >= 80)
+        for name in ["", ".rejects.jsonl"] {
+            #expect(
+                try contents(folder + "/o.json" + name) == contents(folder + "/whole.json" + name))
+        }
+    }
+
+    /// A mixture gives what its files give, one after the other.
+    @Test func mixturesAreAugmented() throws {
+        try withTemporaryFolder { folder in
+            let (a, b) = (
+                try DataSetFixture(folder + "/a", count: 20), try DataSetFixture(folder + "/b", count: 12)
+            )
+            try write(
+                "datasets:\n  - json_path: a/records.json\n  - json_path: b/records.json\n"
+                    + "    sampling_strategy: first:5\n", to: folder + "/mix.yaml")
+            let whole = AugmentationJob(
+                try RecordCollection(path: folder + "/mix.yaml"), augmenter: try a.augmenter(),
+                folder: try PictureFolder(a.images))
+            #expect(try whole.run(to: folder + "/mix.jsonl").written == 25)
+            _ = try job(a).run(to: folder + "/a.jsonl")
+            _ = try job(b).run(to: folder + "/b.jsonl")
+            let lines = try contents(folder + "/b.jsonl").split(separator: "\n").prefix(5)
+            let expected = try contents(folder + "/a.jsonl") + lines.map { $0 + "\n" }.joined()
+            #expect(try contents(folder + "/mix.jsonl") == expected)
+        }
+    }
+
+    /// Records made to break a reader are left out with their reasons; the good ones between them are written.
+    @Test func hostileRecordsAreLeftOut() throws {
+        try withTemporaryFolder { folder in
+            let set = try DataSetFixture(folder, count: 1)
+            let rounds = #"{"from":"human","value":"q"},{"from":"gpt","value":"r"}"#
+            func record(_ id: String, _ fields: String = "") -> Data {
+                Data("{\"id\":\"\(id)\",\(fields)\"conversations\":[\(rounds)]}\n".utf8)
+            }
+            var data = record("good1")
+            data += Data("{\"id\":\"u\",\"conversations\":\"".utf8) + Data([0xC3, 0x28])
+            data += Data("\"}\n".utf8) + record("deep", "\"x\":\(String(repeating: "[", count: 9999)),")
+            data += record("types", "\"image\":{\"a\":1},") + record("good2")
+            data += record("path", "\"image\":\"/etc/passwd\",")
+            data += record("good1")
+            let many = Array(repeating: rounds, count: 5000).joined(separator: ",")
+            data += Data("{\"id\":\"many\",\"conversations\":[\(many)]}\n".utf8)
+            data += record("good3")
+            let path = folder + "/hostile.jsonl"
+            try data.write(to: URL(fileURLWithPath: path))
+            var job = AugmentationJob(
+                try RecordCollection(path: path), augmenter: try set.augmenter(),
+                folder: try PictureFolder(set.images))
+            let report = try job.run(to: folder + "/o.jsonl")
+            #expect(report.written == 3)
+            #expect(
+                report.ledger.counts == [
+                    .malformed: 2, .schema: 1, .imageCount: 1, .duplicate: 1, .limits: 1,
+                ])
+            let written = try RecordFile(path: folder + "/o.jsonl")
+            #expect(try (0..<3).map { try written.record(at: $0).id } == ["good1", "good2", "good3"])
+            job.isStrict = true
+            #expect {
+                try job.run(to: folder + "/s.jsonl")
+            } throws: {
+                "\($0)".contains("record 1")
+            }
+        }
+    }
+
     @Test func aChangedJobStartsAfresh() throws {
         try withTemporaryFolder { folder in
             let set = try DataSetFixture(folder, count: 40)
