@@ -32,6 +32,9 @@ refused() {
 refused 64 vlsa train Stages/tiny/1-perceive.yaml --run work/runs/bad --set optimizer.rat=1
 refused 64 vlsa train Stages/tiny/1-perceive.yaml --run work/runs/bad
 refused 64 vlsa infer --model work/none --prompt hello
+refused 64 vlsa templates show px_pint
+refused 1 vlsa templates check Stages
+refused 64 vlsa augment work/augmented.jsonl --images work/data --out work/x.jsonl --shard 3/2
 refused 64 vlsa augment work/none.json --images work --out work/x.jsonl
 refused 1 vlsa infer --model work/runs/1/model --image out.log --prompt hello
 [ ! -e work/runs/bad ] || { echo "walkthrough: a refused run left a folder" >&2; exit 1; }
