@@ -45,7 +45,7 @@ ct_dtype ct_dtype_of(const ct_tensor *tensor) {
 
 int ct_device_of(const ct_tensor *tensor) {
   at::Device where = peek(tensor)->device();
-  return where.is_cpu() ? -1 : where.index();
+  return where.is_meta() ? CT_META : where.is_cpu() ? CT_CPU : where.index();
 }
 
 bool ct_is_contiguous(const ct_tensor *tensor) { return peek(tensor)->is_contiguous(); }
@@ -57,7 +57,7 @@ ct_status ct_from_data(const void *data, const ptrdiff_t *shape, ptrdiff_t rank,
   return result(out, [&] {
     at::Tensor tensor = at::empty(sizes(shape, rank), options(type, -1));
     if (tensor.numel() > 0) std::memcpy(tensor.data_ptr(), data, tensor.nbytes());
-    return index < 0 ? tensor : tensor.to(device(index));
+    return index == CT_CPU ? tensor : tensor.to(device(index));
   });
 }
 

@@ -5,11 +5,13 @@
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 
 #include <string>
+#include <tuple>
 
 namespace ctorch {
 
@@ -68,6 +70,7 @@ ct_dtype code(at::ScalarType dtype) noexcept {
 }
 
 at::Device device(int index) {
+  if (index == CT_META) return at::Device(at::kMeta);
   if (index < 0) return at::Device(at::kCPU);
   TORCH_CHECK(index < ct_cuda_count(), "there is no CUDA device ", index, ": ", ct_cuda_count(), " can be used");
   return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
@@ -169,6 +172,13 @@ ct_status ct_cuda_synchronize(int index) {
   return guarded([&] {
     at::Device target = device(index);
     c10::impl::VirtualGuardImpl(target.type()).synchronizeDevice(target.index());
+  });
+}
+
+ct_status ct_cuda_memory(int index, size_t *total, size_t *free) {
+  return guarded([&] {
+    at::Device target = device(index);
+    std::tie(*free, *total) = c10::getDeviceAllocator(target.type())->getMemoryInfo(target.index());
   });
 }
 

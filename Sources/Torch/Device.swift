@@ -1,12 +1,16 @@
 import CTorch
 
-/// Where a tensor lives: the CPU, or one CUDA GPU.
+/// Where a tensor lives: the CPU, one CUDA GPU, or nowhere.
 public struct Device: Hashable, Sendable, CustomStringConvertible {
-    /// -1 for the CPU, else the CUDA device's index.
+    /// The shim's number for it.
     let index: Int32
 
     /// The CPU and the machine's memory.
-    public static let cpu = Device(index: -1)
+    public static let cpu = Device(index: Int32(CT_CPU.rawValue))
+
+    /// Nowhere: tensors of a shape and a dtype that take no memory and have no values. What depends on
+    /// shapes alone (making, reshaping, counting) works; asking for a value traps.
+    public static let meta = Device(index: Int32(CT_META.rawValue))
 
     /// The GPU at `index`, counted from 0; using it where it does not exist traps.
     public static func cuda(_ index: Int = 0) -> Device { Device(index: Int32(index)) }
@@ -21,7 +25,10 @@ public struct Device: Hashable, Sendable, CustomStringConvertible {
     public static var cudaCount: Int { Int(ct_cuda_count()) }
 
     /// Whether this is the CPU.
-    public var isCPU: Bool { index < 0 }
+    public var isCPU: Bool { self == .cpu }
+
+    /// Whether this is a GPU.
+    public var isCUDA: Bool { index >= 0 }
 
     /// Reads `cpu`, `cuda` or `cuda:N`; nil for anything else.
     public init?(_ name: String) {
@@ -38,11 +45,11 @@ public struct Device: Hashable, Sendable, CustomStringConvertible {
 
     init(index: Int32) { self.index = index }
 
-    /// `cpu` or `cuda:N`.
-    public var description: String { isCPU ? "cpu" : "cuda:\(index)" }
+    /// `cpu`, `cuda:N` or `meta`.
+    public var description: String { isCPU ? "cpu" : isCUDA ? "cuda:\(index)" : "meta" }
 
     /// Waits until the device has done all work queued on it; returns at once for the CPU.
     public func synchronize() {
-        if !isCPU { check(ct_cuda_synchronize(index), "synchronize", "\(self)") }
+        if isCUDA { check(ct_cuda_synchronize(index), "synchronize", "\(self)") }
     }
 }

@@ -8,13 +8,15 @@ import Torch
 public final class ParameterStore {
     /// The type parameters have unless they ask for another; files in other types are cast.
     public let dtype: DType
-    /// Where parameters live.
+    /// Where parameters live; on ``Torch/Device/meta`` they have a shape and no values, and files are asked
+    /// for names, shapes and types alone.
     public let device: Device
     /// Decides, with the name, the values of parameters that no checkpoint provides.
     public let seed: UInt64
 
-    private struct Offer {
+    struct Offer {
         let source: String
+        let storedName: String
         let shape: [Int]
         let dtype: DType
         let make: () throws -> Tensor
@@ -27,19 +29,40 @@ public final class ParameterStore {
     }
 
     private var parameters: [String: Tensor] = [:]
-    private var ties: [String: String] = [:]
+    private(set) var ties: [String: String] = [:]
     private var offers: [String: Offer] = [:]
     private var taken: [String: String] = [:]
     private var coverages: [Coverage] = []
     private var ignored: [NamePattern] = []
     private var trainedPrefixes: [String] = []
     private var buffers: Set<String> = []
+    private let collectsFaults: Bool
+
+    /// What is wrong with the checkpoint, where the store was made to go on: ``init(collectingFaultsAs:)``.
+    public private(set) var faults: [ParameterError] = []
+    /// Where the parameters of a store without values came from.
+    private(set) var claimed: [String: Offer] = [:]
 
     /// An empty store.
     public init(dtype: DType = .float32, device: Device = .cpu, seed: UInt64) {
         self.dtype = dtype
         self.device = device
         self.seed = seed
+        collectsFaults = false
+    }
+
+    /// An empty store on ``Torch/Device/meta`` that goes on where a checkpoint is wrong and remembers the
+    /// ``faults``.
+    public init(collectingFaultsAs dtype: DType) {
+        self.dtype = dtype
+        device = .meta
+        seed = 0
+        collectsFaults = true
+    }
+
+    private func report(_ fault: ParameterError) throws {
+        guard collectsFaults else { throw fault }
+        faults.append(fault)
     }
 
     /// The root, where names start.
@@ -67,7 +90,9 @@ public final class ParameterStore {
                 guard let shape = file.shape(of: name), let dtype = file.dtype(of: name) else {
                     continue
                 }
-                try offer(start + renamed, shape: shape, dtype: dtype, source: file.path) {
+                try offer(
+                    start + renamed, shape: shape, dtype: dtype, source: file.path, storedName: name
+                ) {
                     try file.tensor(name)
                 }
             }
@@ -79,14 +104,17 @@ public final class ParameterStore {
 
     /// Offers one tensor under its full name, made only when a parameter asks for it: for layouts that
     /// differ from the model's (fused, transposed, permuted).
+    ///
+    /// - Parameter storedName: the tensor's name in the file, where it is another one.
     public func offer(
-        _ name: String, shape: [Int], dtype: DType, source: String,
+        _ name: String, shape: [Int], dtype: DType, source: String, storedName: String? = nil,
         _ make: @escaping () throws -> Tensor
     ) throws {
         guard offers[name] == nil, taken[name] == nil else {
-            throw ParameterError.duplicate(name: name, source: source)
+            return try report(.duplicate(name: name, source: source))
         }
-        offers[name] = Offer(source: source, shape: shape, dtype: dtype, make: make)
+        offers[name] = Offer(
+            source: source, storedName: storedName ?? name, shape: shape, dtype: dtype, make: make)
     }
 
     /// Offers one tensor that is there already under its full name.
@@ -114,7 +142,7 @@ public final class ParameterStore {
         let unclaimed = unclaimedNames.filter { name in !ignored.contains { $0.matches(name) } }
         if let first = unclaimed.first, let offer = offers[first] {
             let nearest = nearestName(to: first, among: parameters.keys)
-            throw ParameterError.unclaimed(names: unclaimed, source: offer.source, nearest: nearest)
+            try report(.unclaimed(names: unclaimed, source: offer.source, nearest: nearest))
         }
         offers = [:]
     }
@@ -178,16 +206,21 @@ public final class ParameterStore {
         _ name: String, shape: [Int], initial: Initial, dtype: DType
     ) throws -> Tensor {
         if let offer = offers[name] {
-            guard offer.shape == shape else {
-                throw ParameterError.misshapen(
-                    name: name, source: offer.source, found: offer.shape, expected: shape)
+            if offer.shape != shape {
+                try report(
+                    .misshapen(
+                        name: name, source: offer.source, found: offer.shape, expected: shape))
             }
-            guard offer.dtype.isFloatingPoint else {
-                throw ParameterError.wrongType(
-                    name: name, source: offer.source, dtype: "\(offer.dtype)")
+            if !offer.dtype.isFloatingPoint {
+                try report(
+                    .wrongType(name: name, source: offer.source, dtype: "\(offer.dtype)"))
             }
             offers[name] = nil
             taken[name] = offer.source
+            if device == .meta {
+                claimed[name] = offer
+                return .uninitialized(shape, dtype: dtype, device: .meta)
+            }
             let made = try withoutGradients { try offer.make().to(dtype).to(device).contiguous() }
             guard made.shape == shape else {
                 throw ParameterError.misshapen(
@@ -198,10 +231,12 @@ public final class ParameterStore {
         if let coverage = coverages.first(where: { coverage in
             Self.isUnder(coverage.prefix, name) && !coverage.optional.contains { $0.matches(name) }
         }) {
-            throw ParameterError.missing(
-                name: name, source: coverage.source,
-                nearest: nearestName(to: name, among: offers.keys))
+            try report(
+                .missing(
+                    name: name, source: coverage.source,
+                    nearest: nearestName(to: name, among: offers.keys)))
         }
+        if device == .meta { return .uninitialized(shape, dtype: dtype, device: .meta) }
         let values = withoutGradients {
             initial.values(shape, seed: TorchNN.seed(for: name, run: seed)).to(dtype).to(device)
         }
@@ -290,28 +325,5 @@ public final class ParameterStore {
             tensors.append((renamed, dtype.map { tensor.detached().to($0) } ?? tensor))
         }
         try SafetensorsFile.write(tensors, metadata: metadata, to: path)
-    }
-}
-
-/// A name in which `*` stands for any characters, or none.
-struct NamePattern {
-    private let parts: [Substring]
-
-    init(_ pattern: String) {
-        parts = pattern.split(separator: "*", omittingEmptySubsequences: false)
-    }
-
-    func matches(_ name: String) -> Bool {
-        guard parts.count > 1, let first = parts.first, let last = parts.last else {
-            return parts.first.map { $0 == name } ?? name.isEmpty
-        }
-        guard name.hasPrefix(first), name.hasSuffix(last), name.count >= first.count + last.count
-        else { return false }
-        var rest = name.dropFirst(first.count).dropLast(last.count)
-        for part in parts.dropFirst().dropLast() where !part.isEmpty {
-            guard let found = rest.firstRange(of: part) else { return false }
-            rest = rest[found.upperBound...]
-        }
-        return true
     }
 }

@@ -39,6 +39,16 @@ extension VLSAModel {
         addingTokens tokens: [String] = [], dtype: DType = .float32, device: Device = .cpu, seed: UInt64 = 0,
         forInference: Bool = false
     ) throws {
+        try self.init(
+            folder: folder, replacing: sections, addingTokens: tokens, forInference: forInference,
+            store: ParameterStore(dtype: dtype, device: device, seed: seed))
+    }
+
+    /// As above, its parameters in a `store` that is empty.
+    convenience init(
+        folder: String, replacing sections: StageSections = StageSections(),
+        addingTokens tokens: [String] = [], forInference: Bool = false, store: ParameterStore
+    ) throws {
         let checkpoint = try CheckpointFolder(folder)
         guard checkpoint.kind == "vlsa" else {
             throw VLSAError.folder(
@@ -54,25 +64,36 @@ extension VLSAModel {
         let folders = PartFolders(
             vision: folder + "/vision", language: folder + "/language",
             denoiser: part("denoiser"), latents: part("latents"))
-        let store = ParameterStore(dtype: dtype, device: device, seed: seed)
-        // What the folder's configuration says it holds must be there; what a stage adds starts new.
-        let files = try checkpoint.weightFiles()
-        var parts = ["projector"]
-        if saved.perceiver.isEnabled && configuration.perceiver.isEnabled { parts.append("perceiver") }
-        if saved.objective.kind != .none && configuration.objective.kind != .none {
-            parts.append("epigone")
-            let learns = [saved, configuration].allSatisfy { $0.objective.balance == .uncertainty }
-            if learns { parts.append("balance") }
-        }
-        if [saved, configuration].allSatisfy({ $0.unpadding?.isEnabled == true }) {
-            parts.append("newline")
-        }
-        for part in parts {
-            try store.load(files, prefix: part) { name in
-                name.hasPrefix(part + ".") ? String(name.dropFirst(part.count + 1)) : nil
+        for part in configuration.alignerParts(from: saved) {
+            try checkpoint.offerWeights(to: store, at: part) { _ in
+                { name in
+                    name.hasPrefix(part + ".")
+                        ? .named(String(name.dropFirst(part.count + 1))) : .passedOver
+                }
             }
         }
         try self.init(configuration, parts: folders, addingTokens: tokens, store: store)
+        try store.checkComplete()
+    }
+
+    /// What a stage would make of a model that exists as shapes alone (``store`` on ``Torch/Device/meta``)
+    /// once that was trained and saved: what ``init(folder:replacing:dtype:device:seed:forInference:)`` makes
+    /// of the folder, before there is one.
+    public convenience init(
+        following previous: VLSAModel, replacing sections: StageSections, dtype: DType
+    ) throws {
+        let configuration = previous.configuration.replacing(sections)
+        let store = ParameterStore(dtype: dtype, device: .meta, seed: 0)
+        for part in configuration.alignerParts(from: previous.configuration) {
+            for (name, tensor) in previous.store.tensors(under: part) {
+                try store.offer(name, tensor, source: "the stage before")
+            }
+            store.cover(part, source: "the stage before")
+        }
+        var folders = previous.folders
+        folders.projector = nil
+        if previous.reconstruction == nil { (folders.denoiser, folders.latents) = (nil, nil) }
+        try self.init(configuration, parts: folders, addingTokens: [], store: store)
         try store.checkComplete()
     }
 
@@ -128,5 +149,21 @@ extension VLSAModel {
         for name in try FileManager.default.contentsOfDirectory(atPath: source).sorted() {
             try copy(source + "/" + name, to: destination + "/" + name)
         }
+    }
+}
+
+extension VLSAConfiguration {
+    /// Parts beside the tower, the decoder and the denoiser that a model so configured takes over from a
+    /// `saved` one: they must all be there; what a stage adds starts new.
+    fileprivate func alignerParts(from saved: VLSAConfiguration) -> [String] {
+        var parts = ["projector"]
+        if saved.perceiver.isEnabled && perceiver.isEnabled { parts.append("perceiver") }
+        if saved.objective.kind != .none && objective.kind != .none {
+            parts.append("epigone")
+            let learns = [saved, self].allSatisfy { $0.objective.balance == .uncertainty }
+            if learns { parts.append("balance") }
+        }
+        if [saved, self].allSatisfy({ $0.unpadding?.isEnabled == true }) { parts.append("newline") }
+        return parts
     }
 }

@@ -156,8 +156,25 @@ public final class VLSAModel {
             configuration.objective, epigone: epigone, denoiser: denoiser, latents: latents)
     }
 
-    /// A tile must be what the tower takes, or every picture would fail later.
+    /// Parts that do not fit each other are found here and not with the first picture.
     private func checkGeometry() throws {
+        let layers = vision.layerCount
+        guard (-layers - 1...layers).contains(configuration.features.layer) else {
+            throw VLSAError.configuration(
+                "features.vision_feature_layer is \(configuration.features.layer), but the tower has "
+                    + "\(layers) layers: 0 (the embeddings) to \(layers), or -1 to \(-layers - 1) from the end")
+        }
+        guard !configuration.features.keepsClassToken else {
+            throw VLSAError.configuration(
+                "features.vision_feature_select_strategy is full, but the tokens must be a grid without the "
+                    + "class token; set it to default")
+        }
+        let rows = language.configuration.vocabularySize
+        guard tokenizer.idLimit <= rows else {
+            throw VLSAError.configuration(
+                "the tokenizer has ids up to \(tokenizer.idLimit - 1), but the decoder's vocab_size is \(rows): "
+                    + "they are not of the same model")
+        }
         guard configuration.picture.tiling != .square || !configuration.perceiver.isEnabled else {
             throw VLSAError.configuration(
                 "picture.tiling is square, which gives no tiles to gather from; set perceiver.enabled: false")

@@ -251,3 +251,57 @@ import Torch
         #expect(table(Tensor([3], shape: [1])).floats() == table.weight[3].floats())
     }
 }
+
+@Suite struct ShapesAloneStoreTests {
+    private func files(_ body: (SafetensorsFile) throws -> Void) throws {
+        try withTemporaryFolder { folder in
+            let path = folder + "/model.safetensors"
+            try SafetensorsFile.write(
+                [
+                    ("weight", .ones([3, 4], dtype: .float16)), ("bias", .ones([2])),
+                    ("extra", .ones([1])),
+                ], to: path)
+            try body(try SafetensorsFile(path: path))
+        }
+    }
+
+    @Test func namesShapesAndTypesWithoutValues() throws {
+        let store = ParameterStore(dtype: .bfloat16, device: .meta, seed: 1)
+        let layer = try Linear(1 << 20, 1 << 20, in: store.scope["huge"])  // 2 TB, were it real
+        #expect(layer.weight.shape == [1 << 20, 1 << 20] && layer.weight.dtype == .bfloat16)
+        #expect("\(layer.weight)" == "Tensor([1048576, 1048576], bfloat16, meta)")
+        store.train(["huge.weight"])
+        #expect(store.trainable.map(\.name) == ["huge.weight"])
+        let optimizer = AdamW(groups: [
+            ParameterGroup(name: "all", parameters: store.trainable, rate: 1, decay: 0)
+        ])
+        // Master and two moments in fp32, and a counter.
+        #expect(optimizer.state.reduce(0) { $0 + $1.1.byteCount } == (12 << 40) + 8)
+    }
+
+    @Test func everyFaultIsCollected() throws {
+        try files { file in
+            let store = ParameterStore(collectingFaultsAs: .float32)
+            try store.load([file])
+            _ = try Linear(4, 3, in: store.scope)
+            _ = try store.scope.parameter("scale", shape: [1], initial: .ones)
+            try store.checkComplete()
+            let texts = store.faults.map { "\($0)" }
+            #expect(texts.count == 3)
+            #expect(texts[0].contains("\"bias\" has shape [2], the model needs [3]"))
+            #expect(texts[1].contains("no tensor for the parameter \"scale\""))
+            #expect(texts[2].contains("no parameter for \"extra\""))
+            #expect(store.storedType(of: "weight") == .float16)
+            #expect(try store.storedTensor("weight")?.floats() == Array(repeating: 1, count: 12))
+            #expect(store.storedType(of: "scale") == nil)
+        }
+    }
+
+    @Test func withoutCollectingTheFirstFaultThrows() throws {
+        try files { file in
+            let store = ParameterStore(device: .meta, seed: 1)
+            try store.load([file])
+            #expect(throws: ParameterError.self) { try Linear(4, 3, in: store.scope) }
+        }
+    }
+}

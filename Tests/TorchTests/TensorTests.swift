@@ -200,3 +200,20 @@ import Testing
         #expect(Device.hasCUDA == (Device.cudaCount > 0))
     }
 }
+
+@Suite struct MetaDeviceTests {
+    @Test func shapesAreWorkedOutWithoutValues() {
+        let table = Tensor.uninitialized([6, 1 << 30], dtype: .bfloat16, device: .meta)
+        #expect(table.device == .meta && table.byteCount == 12 << 30)
+        #expect(table.chunked(3, axis: 0)[1].shape == [2, 1 << 30])
+        #expect(table.to(.float32).dtype == .float32)
+        #expect(Tensor([1, 2], shape: [2], device: .meta).shape == [2])
+        #expect(!Device.meta.isCPU && !Device.meta.isCUDA && Device("meta") == nil)
+    }
+
+    @Test func theMachineSaysHowMuchMemoryItHas() throws {
+        let memory = try #require(Device.cpu.memory)
+        #expect(memory.total > 1 << 28 && memory.free > 0 && memory.free <= memory.total)
+        #expect(Device.meta.memory == nil && Device.cuda(63).memory == nil)
+    }
+}

@@ -8,7 +8,7 @@
 // `ct_last_error` describes the failure on the calling thread. No exception crosses this boundary.
 //
 // Conventions. Sizes are ptrdiff_t; axes may be negative and count from the end; a tensor argument that may
-// be absent is marked `nullable` in its comment; a device is an int, -1 for the CPU, else the CUDA index.
+// be absent is marked `nullable` in its comment; a device is an int: a CUDA index, or one of `ct_place`.
 
 #ifndef CTORCH_H
 #define CTORCH_H
@@ -32,6 +32,9 @@ typedef enum {
   CT_OTHER_DTYPE
 } ct_dtype;
 
+// The CPU; nowhere: tensors of a shape and a dtype alone.
+enum ct_place { CT_CPU = -1, CT_META = -2 };
+
 // ---- Runtime.cpp
 
 // The message of this thread's last failure; valid until its next one.
@@ -50,6 +53,8 @@ ct_status ct_set_reduced_precision_products(bool allowed);
 int ct_cuda_count(void);
 // Waits until the device has finished all work queued on it.
 ct_status ct_cuda_synchronize(int device);
+// Bytes of a CUDA device's memory: all of it, and what no process uses now.
+ct_status ct_cuda_memory(int device, size_t *total, size_t *free);
 bool ct_gradients_enabled(void);
 void ct_set_gradients_enabled(bool enabled);
 

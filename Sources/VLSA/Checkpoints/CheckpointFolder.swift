@@ -88,7 +88,7 @@ public struct CheckpointFolder: Sendable {
         let single = all.filter { $0.hasSuffix(".safetensors") }
         if single.count == 1 { return [try SafetensorsFile(path: path + "/" + single[0])] }
         let pickles = all.filter { name in
-            [".bin", ".pt", ".pth", ".ckpt"].contains { name.hasSuffix($0) }
+            Self.pickleEndings.contains { name.hasSuffix($0) }
         }
         if !pickles.isEmpty {
             throw CheckpointError.pickled(folder: path, files: pickles.sorted())
@@ -96,6 +96,18 @@ public struct CheckpointFolder: Sendable {
         throw CheckpointError.missingFile(
             folder: path, expected: "model.safetensors or diffusion_pytorch_model.safetensors")
     }
+
+    /// Whether any file here looks like weights, readable ones or pickles.
+    public var hasWeights: Bool {
+        let all = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+        return all.contains { name in
+            Self.weightEndings.contains { name.hasSuffix($0) }
+        }
+    }
+
+    private static let pickleEndings = [".bin", ".pt", ".pth", ".ckpt"]
+    private static let weightEndings =
+        pickleEndings + [".safetensors", ".safetensors.index.json"]
 
     private struct ShardIndex: Decodable {
         let files: [String: String]

@@ -16,8 +16,8 @@ typealias NameTable = (String) -> NameMapping
 
 extension ParameterStore {
     /// Offers the tensors of `files` below `prefix`, under the names `table` gives; a parameter
-    /// there that is not among them will be an error. What is taken as it is stays in the mapped
-    /// file until it is asked for.
+    /// there that is not among them will be an error. Tensors stay in the mapped file until they are
+    /// asked for; how a changed one is shaped is found out without its values.
     func offer(_ files: [SafetensorsFile], at prefix: String, table: NameTable) throws {
         let front = prefix.isEmpty ? "" : prefix + "."
         for file in files {
@@ -28,19 +28,42 @@ extension ParameterStore {
                 switch table(name) {
                 case .passedOver: continue
                 case .named(let target):
-                    try offer(front + target, shape: shape, dtype: dtype, source: file.path) {
+                    try offer(
+                        front + target, shape: shape, dtype: dtype, source: file.path,
+                        storedName: name
+                    ) {
                         try file.tensor(name)
                     }
                 case .converted(let targets):
-                    let source = try file.tensor(name)
+                    let outline = Tensor.uninitialized(shape, dtype: dtype, device: .meta)
                     for (target, make) in targets {
+                        let made = withoutGradients { make(outline) }
                         try offer(
-                            front + target, withoutGradients { make(source) }, source: file.path)
+                            front + target, shape: made.shape, dtype: made.dtype, source: file.path,
+                            storedName: name
+                        ) {
+                            let source = try file.tensor(name)
+                            return withoutGradients { make(source) }
+                        }
                     }
                 }
             }
         }
         cover(prefix, source: files.map(\.path).joined(separator: ", "))
+    }
+}
+
+extension CheckpointFolder {
+    /// Offers the folder's weights below `prefix`, under the names of the table that is made for the names
+    /// in its files.
+    ///
+    /// A store without values also takes a folder without weight files, as its configuration describes it.
+    func offerWeights(
+        to store: ParameterStore, at prefix: String, table: (Set<String>) throws -> NameTable
+    ) throws {
+        if store.device == .meta, !hasWeights { return }
+        let files = try weightFiles()
+        try store.offer(files, at: prefix, table: table(Set(files.flatMap(\.names))))
     }
 }
 

@@ -103,10 +103,9 @@ extension CheckpointFolder {
                 folder: path, kind: kind, expected: ["SD3Transformer2DModel"])
         }
         let configuration = try configuration(MMDiTConfiguration.self)
-        let files = try weightFiles()
-        let table = try denoiserNameTable(
-            Set(files.flatMap(\.names)), configuration: configuration, folder: path)
-        try store.offer(files, at: prefix, table: table)
+        try offerWeights(to: store, at: prefix) { names in
+            try denoiserNameTable(names, configuration: configuration, folder: path)
+        }
         return try MMDiT(configuration, in: store.scope[prefix])
     }
 }

@@ -54,9 +54,7 @@ extension CheckpointFolder {
         into store: ParameterStore, at prefix: String, vocabulary: GrownVocabulary?
     ) throws -> LanguageModel {
         var configuration = try configuration(LanguageConfiguration.self)
-        let files = try weightFiles()
-        var table = try languageNameTable(
-            Set(files.flatMap(\.names)), tied: configuration.tiesEmbeddings, folder: path)
+        let isTied = configuration.tiesEmbeddings
         if let vocabulary, !vocabulary.added.isEmpty {
             guard configuration.vocabularySize >= vocabulary.added.lowerBound else {
                 throw CheckpointError.configuration(
@@ -65,9 +63,12 @@ extension CheckpointFolder {
                         + "\(vocabulary.added.lowerBound) ids, so no token can be added")
             }
             configuration.vocabularySize = vocabulary.rows(of: configuration.vocabularySize)
-            table = growing(table, by: vocabulary, seed: store.seed)
         }
-        try store.offer(files, at: prefix, table: table)
+        try offerWeights(to: store, at: prefix) { names in
+            let table = try languageNameTable(names, tied: isTied, folder: path)
+            guard let vocabulary, !vocabulary.added.isEmpty else { return table }
+            return growing(table, by: vocabulary, seed: store.seed)
+        }
         return try LanguageModel(configuration, in: store.scope[prefix])
     }
 

@@ -179,7 +179,7 @@ extension CheckpointFolder {
             return try AutoencoderKL(configuration, in: store.scope[prefix])
         case KLTLatentConfiguration.kind:
             let configuration = try configuration(KLTLatentConfiguration.self)
-            try store.offer(try weightFiles(), at: prefix) { .named($0) }
+            try offerWeights(to: store, at: prefix) { _ in { .named($0) } }
             return try KLTLatentCodec(configuration, in: store.scope[prefix])
         default:
             throw CheckpointError.wrongKind(
@@ -203,9 +203,8 @@ extension CheckpointFolder {
     private func offerAutoencoder(
         _ convolutions: ConvolutionConfiguration, into store: ParameterStore, at prefix: String
     ) throws {
-        let files = try weightFiles()
-        let table = try autoencoderNameTable(
-            Set(files.flatMap(\.names)), levels: convolutions.widths.count, folder: path)
-        try store.offer(files, at: prefix, table: table)
+        try offerWeights(to: store, at: prefix) { names in
+            try autoencoderNameTable(names, levels: convolutions.widths.count, folder: path)
+        }
     }
 }

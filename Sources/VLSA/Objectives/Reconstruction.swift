@@ -40,6 +40,11 @@ public struct Reconstruction {
                 "the latents have \(latents.channels) channels, the denoiser expects "
                     + "\(denoiser.configuration.channels)")
         }
+        guard denoiser.configuration.outputChannels == latents.channels else {
+            throw VLSAError.configuration(
+                "the denoiser gives \(denoiser.configuration.outputChannels) channels for latents of "
+                    + "\(latents.channels): its out_channels must equal its in_channels")
+        }
         self.configuration = configuration
         flow = RectifiedFlow(time: configuration.time, target: configuration.target)
         self.epigone = epigone

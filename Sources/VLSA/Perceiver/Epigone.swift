@@ -30,6 +30,9 @@ public struct Epigone {
         _ configuration: EpigoneConfiguration, width: Int, contextWidth: Int, pooledWidth: Int,
         in scope: ParameterScope
     ) throws {
+        guard configuration.rank > 0 else {
+            throw VLSAError.configuration("epigone.rank is \(configuration.rank); it must be 1 or more")
+        }
         contextIn = try Linear(width, configuration.rank, in: scope["context"]["linear_1"])
         contextOut = try Linear(configuration.rank, contextWidth, in: scope["context"]["linear_2"])
         pooledIn = try Linear(width, configuration.rank, in: scope["pooled"]["linear_1"])

@@ -22,7 +22,7 @@ public struct SAPerceiver {
     public init(_ configuration: PerceiverConfiguration, width: Int, in scope: ParameterScope)
         throws
     {
-        guard width % configuration.headCount == 0 else {
+        guard configuration.headCount > 0, width % configuration.headCount == 0 else {
             throw VLSAError.configuration(
                 "perceiver.heads is \(configuration.headCount), which does not divide the width \(width)")
         }

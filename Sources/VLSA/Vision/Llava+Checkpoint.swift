@@ -30,26 +30,22 @@ extension CheckpointFolder {
         into store: ParameterStore, at prefix: String = "llava", tower: CheckpointFolder? = nil
     ) throws -> Llava {
         var configuration = try configuration(LlavaConfiguration.self)
-        let files = try weightFiles()
-        let names = Set(files.flatMap(\.names))
         let front = prefix.isEmpty ? "" : prefix + "."
+        try (tower ?? self).offerWeights(to: store, at: front + "vision_tower") { names in
+            try visionNameTable(names, folder: (tower ?? self).path)
+        }
         if let tower {
-            let towerFiles = try tower.weightFiles()
-            let table = try visionNameTable(Set(towerFiles.flatMap(\.names)), folder: tower.path)
-            try store.offer(towerFiles, at: front + "vision_tower", table: table)
             configuration = LlavaConfiguration(
                 vision: try tower.configuration(VisionConfiguration.self),
                 language: configuration.language, features: configuration.features,
                 imageTokenID: configuration.imageTokenID, pinpoints: configuration.pinpoints,
                 truncatesUnpadding: configuration.truncatesUnpadding)
-        } else {
-            let table = try visionNameTable(names, folder: path)
-            try store.offer(files, at: front + "vision_tower", table: table)
         }
-        let decoder = try languageNameTable(
-            names, tied: configuration.language.tiesEmbeddings, folder: path)
-        try store.offer(files, at: front + "language_model", table: decoder)
-        try store.offer(files, at: prefix, table: llavaRemainder)
+        let isTied = configuration.language.tiesEmbeddings
+        try offerWeights(to: store, at: front + "language_model") { names in
+            try languageNameTable(names, tied: isTied, folder: path)
+        }
+        try offerWeights(to: store, at: prefix) { _ in llavaRemainder }
         let scope = prefix.isEmpty ? store.scope : store.scope[prefix]
         return try Llava(configuration, in: scope)
     }

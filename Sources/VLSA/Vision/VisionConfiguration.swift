@@ -13,6 +13,15 @@ public enum VisionConfiguration: Equatable, Sendable {
         }
     }
 
+    /// Width inside a feed-forward layer.
+    public var hiddenWidth: Int {
+        switch self {
+        case .clip(let c): c.hiddenWidth
+        case .siglip(let c): c.hiddenWidth
+        case .dinov2(let c): c.hiddenWidth
+        }
+    }
+
     /// Side of a patch in pixels.
     public var patchSize: Int {
         switch self {

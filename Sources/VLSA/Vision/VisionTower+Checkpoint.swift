@@ -44,9 +44,7 @@ extension CheckpointFolder {
         into store: ParameterStore, at prefix: String = "vision"
     ) throws -> any VisionTower {
         let configuration = try configuration(VisionConfiguration.self)
-        let files = try weightFiles()
-        let table = try visionNameTable(Set(files.flatMap(\.names)), folder: path)
-        try store.offer(files, at: prefix, table: table)
+        try offerWeights(to: store, at: prefix) { try visionNameTable($0, folder: path) }
         return try makeVisionTower(configuration, in: store.scope[prefix])
     }
 }

@@ -1,0 +1,55 @@
+/// How large the samples are that a step's work is counted for.
+public struct StageExtent: Equatable, Sendable {
+    /// Tiles of a sample's picture, beside its snapshot.
+    public let tiles: Int
+    /// Positions of its sequence, those of the picture included.
+    public let length: Int
+    /// Positions whose next token is supervised.
+    public let predictions: Int
+
+    public init(tiles: Int, length: Int, predictions: Int) {
+        self.tiles = tiles
+        self.length = length
+        self.predictions = predictions
+    }
+}
+
+/// What one part of a model has to do for one sample, in floating-point operations, and what it has to keep.
+public struct PartWork: Equatable, Sendable {
+    /// First segment of its parameters' names.
+    public let part: String
+    /// What it works on, such as `37 x 577 tokens`.
+    public let tokens: String
+    /// Operations of the forward pass.
+    public let forward: Double
+    /// Operations of the derivatives.
+    public let backward: Double
+    /// Bytes that wait for the derivatives, or, without any, the most that is needed at a time. An estimate.
+    public let activationBytes: Int
+}
+
+extension VLSAModel {
+    /// Most tiles that a picture is cut into.
+    public var maxTileCount: Int {
+        let picture = configuration.picture
+        guard perceiver != nil else { return 0 }
+        switch picture.tiling {
+        case .square: return 0
+        case .vlsa: return picture.maxTiles
+        case .anyres:
+            let sizes = try? picture.pinpoints.candidates(
+                tileWidth: picture.tileWidth, tileHeight: picture.tileHeight,
+                order: picture.tieOrder)
+            let tile = picture.tileWidth * picture.tileHeight
+            return sizes?.map { $0.width * $0.height / tile }.max() ?? 0
+        }
+    }
+
+    /// The largest sample with one picture: as many tiles as `picture` allows, `maxLength` tokens, and every
+    /// token of its text supervised.
+    public func largestSample(maxLength: Int) -> StageExtent {
+        StageExtent(
+            tiles: maxTileCount, length: maxLength,
+            predictions: max(0, maxLength - visualTokenCount))
+    }
+}
