@@ -31,6 +31,10 @@ refused() {
 }
 refused 64 vlsa train Stages/tiny/1-perceive.yaml --run work/runs/bad --set optimizer.rat=1
 refused 64 vlsa train Stages/tiny/1-perceive.yaml --run work/runs/bad
+refused 64 vlsa plan Stages/tiny/2-detail.yaml
+refused 64 vlsa plan Stages/tiny/2-detail.yaml --set model=work/runs/1/model --set data.records=work/augmented.jsonl --set data.images=work/data --set data.validation=work/data/heldout.json --set objective.pictureSize=161
+refused 64 vlsa inspect work/runs/1/model --values
+refused 1 vlsa inspect Stages
 refused 64 vlsa infer --model work/none --prompt hello
 refused 64 vlsa templates show px_pint
 refused 1 vlsa templates check Stages

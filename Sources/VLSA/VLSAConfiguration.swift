@@ -85,6 +85,13 @@ public struct VLSAConfiguration: Codable, Equatable, Sendable {
         self.chat = chat
     }
 
+    /// All sections, as a stage file could state them.
+    public var sections: StageSections {
+        StageSections(
+            picture: picture, features: features, perceiver: perceiver, epigone: epigone,
+            objective: objective, chat: chat)
+    }
+
     /// The same with every section that `sections` states put in its place.
     public func replacing(_ sections: StageSections) -> VLSAConfiguration {
         var result = self

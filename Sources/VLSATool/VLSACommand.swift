@@ -23,9 +23,10 @@ struct VLSACommand: ParsableCommand {
         version: "vlsa 0.1.0",
         subcommands: [
             SynthCommand.self, CodecCommand.self, FoundationCommand.self, DataCommand.self,
-            TemplatesCommand.self, AugmentCommand.self, TrainCommand.self, InferCommand.self,
-            EvaluateCommand.self, ReportCommand.self, ReconstructCommand.self, AttendCommand.self,
-            FeaturesCommand.self, BenchCommand.self, DoctorCommand.self,
+            TemplatesCommand.self, AugmentCommand.self, InspectCommand.self, PlanCommand.self,
+            TrainCommand.self, InferCommand.self, EvaluateCommand.self, ReportCommand.self,
+            ReconstructCommand.self, AttendCommand.self, FeaturesCommand.self, BenchCommand.self,
+            DoctorCommand.self,
         ])
 
     static func main() {

@@ -1,6 +1,7 @@
 import Foundation
 import Torch
 import TorchNN
+import VLSA
 
 /// What a run trains: the choice, its groups, and the table that is printed.
 enum TrainableTable {
@@ -49,39 +50,21 @@ enum TrainableTable {
         for group in optimizer.groups {
             let count = group.parameters.reduce(0) { $0 + $1.tensor.count }
             rows.append([
-                group.name, "\(group.parameters.count)", grouped(count), "\(group.rate)",
+                group.name, "\(group.parameters.count)", groupedDigits(count), "\(group.rate)",
                 "\(group.decay)",
             ])
         }
         let trained = store.trainable
         let total = trained.reduce(0) { $0 + $1.tensor.count }
-        rows.append(["trained", "\(trained.count)", grouped(total), "", ""])
+        rows.append(["trained", "\(trained.count)", groupedDigits(total), "", ""])
         var frozen: [String: (tensors: Int, count: Int)] = [:]
         for (name, tensor) in store.tensors() where !tensor.requiresGradient {
             frozen[String(name.prefix { $0 != "." }), default: (0, 0)].tensors += 1
             frozen[String(name.prefix { $0 != "." }), default: (0, 0)].count += tensor.count
         }
         for (part, numbers) in frozen.sorted(by: { $0.key < $1.key }) {
-            rows.append([part, "\(numbers.tensors)", grouped(numbers.count), "frozen", ""])
+            rows.append([part, "\(numbers.tensors)", groupedDigits(numbers.count), "frozen", ""])
         }
-        let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-        return rows.map { row in
-            let line = row.enumerated().map { column, cell in
-                let space = String(repeating: " ", count: widths[column] - cell.count)
-                return column == 0 ? cell + space : space + cell
-            }.joined(separator: "  ")
-            return line.reversed().drop { $0 == " " }.reversed().map(String.init).joined()
-        }.joined(separator: "\n") + "\n"
-    }
-
-    /// `1234567` as `1,234,567`.
-    private static func grouped(_ count: Int) -> String {
-        var digits = String(count)
-        var index = digits.count - 3
-        while index > 0 {
-            digits.insert(",", at: digits.index(digits.startIndex, offsetBy: index))
-            index -= 3
-        }
-        return digits
+        return alignedColumns(rows).joined(separator: "\n") + "\n"
     }
 }

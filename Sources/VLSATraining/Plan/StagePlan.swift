@@ -45,10 +45,12 @@ public struct StagePlan<Sections: Codable & Equatable & Sendable>: Equatable, Se
     public func yaml() throws -> String { try yamlText(of: self) }
 
     /// Throws for the first file or folder the plan names that is not there.
-    public func checkPaths() throws(PlanError) {
+    ///
+    /// - Parameter modelIsPlanned: an earlier stage will make the model's folder.
+    public func checkPaths(modelIsPlanned: Bool = false) throws(PlanError) {
         var named: [(String, PlanPath)] = []
         switch model {
-        case .folder(let folder): named.append(("model", folder))
+        case .folder(let folder): if !modelIsPlanned { named.append(("model", folder)) }
         case .parts(let parts): named += parts.named.map { ("model.\($0)", $1) }
         case nil: break
         }

@@ -61,7 +61,8 @@ private func stageRun(
         plan: plan, folder: path, options: options,
         model: { origin in
             do {
-                let model = try parts.model(origin)
+                let model = try parts.model(origin, on: parts.device)
+                try parts.check(model)
                 try parts.openLatentCache(of: model)
                 return model
             } catch let error where origin == .plan && !(error is any ExitCoded) {
@@ -83,14 +84,15 @@ struct StageParts {
     let source: ModelSource
     let device: Device
 
-    init(_ plan: TrainingPlan) throws(PlanError) {
+    /// - Parameter elsewhere: the stage is to run on another machine, so its device need not be here.
+    init(_ plan: TrainingPlan, elsewhere: Bool = false) throws(PlanError) {
         self.plan = plan
         guard let data = plan.data else { throw .missing(key: "data") }
         guard let source = plan.model else { throw .missing(key: "model") }
         guard let device = Device(plan.device) else {
             throw .unusable(key: "device", reason: "there is no device \(plan.device)")
         }
-        guard device.isCPU || Device.hasCUDA else {
+        guard elsewhere || device.isCPU || Device.hasCUDA else {
             throw .unusable(key: "device", reason: "this machine, or this libtorch, has no CUDA")
         }
         if case .parts(let parts) = source {
@@ -108,19 +110,6 @@ struct StageParts {
         self.device = device
     }
 
-    /// The stage's model, or the one of the checkpoint that is resumed.
-    func model(_ origin: ModelOrigin) throws -> VLSAModel {
-        let model = try load(origin)
-        guard model.balance == nil || plan.train.contains(where: { isPrefix($0, of: "balance") })
-        else {
-            throw PlanError.unusable(
-                key: "train",
-                reason: "objective.balance is uncertainty, which learns its weights; add balance, or "
-                    + "write objective.balance: fixed")
-        }
-        return model
-    }
-
     /// Gives the model the cache that the plan names, if any.
     func openLatentCache(of model: VLSAModel) throws {
         guard let folder = data.latentCache, let reconstruction = model.reconstruction else { return }
@@ -133,7 +122,42 @@ struct StageParts {
         }
     }
 
-    private func load(_ origin: ModelOrigin) throws -> VLSAModel {
+    /// Throws where the stage could not teach `model` what it says.
+    func check(_ model: VLSAModel) throws(PlanError) {
+        let visual = model.visualTokenCount
+        guard data.images == nil || data.maxLength > visual else {
+            throw .unusable(
+                key: "data.maxLength",
+                reason: "is \(data.maxLength), but the tokens of one picture alone are \(visual)")
+        }
+        guard model.balance == nil || plan.train.contains(where: { isPrefix($0, of: "balance") })
+        else {
+            throw .unusable(
+                key: "train",
+                reason: "objective.balance is uncertainty, which learns its weights; add balance, or "
+                    + "write objective.balance: fixed")
+        }
+        for prefix in plan.train {
+            let part = String(prefix.prefix { $0 != "." })
+            guard part != "latents" else {
+                throw .unusable(
+                    key: "train",
+                    reason: "latents are the frozen target of the reconstruction; the parts that can "
+                        + "learn are \(VLSAModel.parts.joined(separator: ", "))")
+            }
+            let objective = model.configuration.objective
+            guard objective.kind == .none || objective.weight != 0
+                || !["epigone", "denoiser"].contains(part)
+            else {
+                throw .unusable(
+                    key: "train",
+                    reason: "\(part) learns from the reconstruction alone, and objective.weight is 0")
+            }
+        }
+    }
+
+    /// The stage's model on a device, or the one of the checkpoint that is resumed.
+    func model(_ origin: ModelOrigin, on device: Device) throws -> VLSAModel {
         switch (origin, source) {
         case (.checkpoint(let folder), _):
             return try VLSAModel(
@@ -214,7 +238,7 @@ struct StageParts {
                 maxRejectedShare: data.maxRejected))
     }
 
-    private func augmenter(_ tiler: Tiler) throws -> Augmenter? {
+    func augmenter(_ tiler: Tiler) throws -> Augmenter? {
         guard let augment = data.augment else { return nil }
         return try Augmenter(
             augment.cognition, templates: .cognition(folders: augment.templates.map(\.path)),

@@ -1,0 +1,65 @@
+import Foundation
+import Torch
+import VLSA
+
+extension StageOutline {
+    /// The stage for people: the resolved plan, its parts, the work of a step and the memory it takes.
+    ///
+    /// - Parameter available: bytes to compare the memory with; nil where nothing is known of the device.
+    public func text(available: Int?) throws -> String {
+        // A section that the file leaves out is the model's own.
+        var resolved = plan
+        resolved.sections = model.configuration.sections
+        var lines = ["# \(plan.name), resolved", try resolved.yaml(), "# parts"]
+        lines.append(TrainableTable.text(optimizer, store: model.store))
+        lines += workLines() + [""]
+        lines += memoryLines(available: available)
+        lines += notes.isEmpty ? [] : [""]
+        lines += notes.map { "note: \($0)" }
+        return lines.joined(separator: "\n")
+    }
+
+    private func workLines() -> [String] {
+        let visual = model.visualTokenCount
+        var rows = [["part", "tokens", "forward", "backward", "activations"]]
+        for part in work {
+            rows.append([
+                part.part, part.tokens, operationText(part.forward),
+                part.backward == 0 ? "–" : operationText(part.backward),
+                byteText(part.activationBytes),
+            ])
+        }
+        let steps =
+            switch plan.length {
+            case .steps(let steps): "; \(steps) steps: \(operationText(stepOperations * Double(steps)))"
+            case .epochs: ""
+            }
+        return [
+            "# one sample at most: a snapshot and \(extent.tiles) tiles, \(extent.length) tokens "
+                + "(\(visual) visual, \(extent.length - visual) of text)",
+            alignedColumns(rows).joined(separator: "\n"),
+            "a step of \(plan.batch.samples) samples: \(operationText(stepOperations))\(steps)",
+            workFormula,
+        ]
+    }
+
+    private func memoryLines(available: Int?) -> [String] {
+        var rows = memory.map { [$0.name, byteText($0.bytes)] }
+        rows.append(["together", byteText(totalMemory)])
+        var lines = [
+            "# memory on \(plan.device), \(plan.dtype.rawValue), \(plan.batch.micro) samples at once; "
+                + "activations are an estimate", alignedColumns(rows).joined(separator: "\n"),
+        ]
+        if let available {
+            let fits = totalMemory <= available
+            lines.append(
+                (fits ? "fits: " : "DOES NOT FIT: ")
+                    + "\(byteText(totalMemory)) of \(byteText(available))"
+                    + (fits ? "" : "; train fewer parts, lower batch.micro or data.maxLength, or use a "
+                        + "smaller dtype"))
+        } else {
+            lines.append("\(plan.device) is not on this machine; --memory compares with a size in GiB")
+        }
+        return lines
+    }
+}

@@ -1,0 +1,110 @@
+import AnyRes
+import Torch
+import TorchNN
+import VLSA
+
+/// What a stage is and takes, from its file and the configurations it names alone: the very model, groups and
+/// optimizer of the training run, without values. No weight is read; where there are weight files, their headers
+/// are checked.
+public struct StageOutline {
+    public let plan: TrainingPlan
+    /// On ``Torch/Device/meta``, its parameters trained as the stage says.
+    public let model: VLSAModel
+    /// The largest sample the stage allows.
+    public let extent: StageExtent
+    /// Work of that sample, by part.
+    public let work: [PartWork]
+    let optimizer: AdamW
+    /// The stage that makes the model this one starts from, where that was not run yet.
+    let previous: String?
+
+    /// - Parameter previous: the stage that makes this one's `model:` folder, for when there is none yet.
+    /// - Throws: ``ExitCoded`` errors with 64 for whatever would keep the stage from training.
+    public init(_ plan: TrainingPlan, following previous: StageOutline? = nil) throws {
+        self.plan = plan
+        let parts = try StageParts(plan, elsewhere: true)
+        var isPlanned = false
+        if case .folder(let folder) = parts.source, !folder.exists {
+            guard previous != nil else {
+                throw PlanError.unusable(
+                    key: "model",
+                    reason: "\(folder.path): no such folder; if an earlier stage is to make it, name "
+                        + "that stage's file before this one")
+            }
+            isPlanned = true
+        }
+        try plan.checkPaths(modelIsPlanned: isPlanned)
+        model = try parts.outline(following: isPlanned ? previous?.model : nil)
+        try TrainableTable.train(plan.train, in: model.store)
+        optimizer = AdamW(groups: TrainableTable.groups(plan.loop, of: model.store))
+        extent = model.largestSample(maxLength: parts.data.maxLength)
+        work = model.work(for: extent)
+        self.previous = isPlanned ? previous?.plan.name : nil
+    }
+
+    // MARK: Figures
+
+    /// Operations of one optimizer step at most.
+    public var stepOperations: Double {
+        Double(plan.batch.samples) * work.reduce(0) { $0 + $1.forward + $1.backward }
+    }
+
+    /// Bytes of memory, by what takes them.
+    public var memory: [(name: String, bytes: Int)] {
+        let trained = model.store.trainable.reduce(0) { $0 + $1.tensor.byteCount }
+        return [
+            ("weights", model.store.tensors().reduce(0) { $0 + $1.tensor.byteCount }),
+            ("gradients", trained),
+            ("optimizer", optimizer.state.reduce(0) { $0 + $1.1.byteCount }),
+            ("activations", plan.batch.micro * work.reduce(0) { $0 + $1.activationBytes }),
+        ]
+    }
+
+    /// Bytes of all of ``memory``.
+    public var totalMemory: Int { memory.reduce(0) { $0 + $1.bytes } }
+
+    /// Parts whose folders have a configuration and no weights, so that the stage cannot be trained yet.
+    public var partsWithoutWeights: [String] {
+        ["vision", "language", "denoiser", "latents"].filter { part in
+            let names = model.store.tensors(under: part).map(\.name)
+            return !names.isEmpty && !names.contains { model.store.sources[$0] != nil }
+        }
+    }
+
+    /// What a reader should know although nothing is wrong.
+    public var notes: [String] {
+        var notes: [String] = []
+        if let previous {
+            notes.append("model: not there yet; taken to be what the stage \(previous) will save")
+        }
+        for part in partsWithoutWeights {
+            notes.append("\(part): its folder has a configuration and no weights; train will refuse it")
+        }
+        let context = model.language.configuration.contextLength
+        if extent.length > context {
+            notes.append(
+                "data.maxLength \(extent.length) is more than the \(context) positions the decoder "
+                    + "was trained on")
+        }
+        return notes
+    }
+}
+
+extension StageParts {
+    /// The stage's model on ``Torch/Device/meta``, or what the stage makes of an outline of the one before.
+    func outline(following previous: VLSAModel?) throws -> VLSAModel {
+        do {
+            let model =
+                try previous.map {
+                    try VLSAModel(following: $0, replacing: plan.sections, dtype: plan.dtype.type)
+                } ?? model(.plan, on: .meta)
+            try check(model)
+            do { _ = try augmenter(Tiler(model.configuration.picture)) } catch {
+                throw PlanError.unusable(key: "data.augment", reason: "\(error)")
+            }
+            return model
+        } catch let error where !(error is any ExitCoded) {
+            throw PlanError.unusable(key: "model", reason: "\(error)")
+        }
+    }
+}
