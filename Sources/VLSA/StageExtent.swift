@@ -1,20 +1,23 @@
-/// How large the samples are that a step's work is counted for.
+/// How large some samples are, as far as their work depends on it.
 public struct StageExtent: Equatable, Sendable {
-    /// Tiles of a sample's picture, beside its snapshot.
+    /// Pictures, each with its snapshot.
+    public let pictures: Int
+    /// Tiles of all pictures, beside the snapshots.
     public let tiles: Int
-    /// Positions of its sequence, those of the picture included.
-    public let length: Int
-    /// Positions whose next token is supervised.
+    /// Positions of each sequence, those of its pictures included.
+    public let lengths: [Int]
+    /// Positions whose next token is supervised, in all sequences.
     public let predictions: Int
 
-    public init(tiles: Int, length: Int, predictions: Int) {
+    public init(pictures: Int, tiles: Int, lengths: [Int], predictions: Int) {
+        self.pictures = pictures
         self.tiles = tiles
-        self.length = length
+        self.lengths = lengths
         self.predictions = predictions
     }
 }
 
-/// What one part of a model has to do for one sample, in floating-point operations, and what it has to keep.
+/// What one part of a model has to do for some samples, in floating-point operations, and what it has to keep.
 public struct PartWork: Equatable, Sendable {
     /// First segment of its parameters' names.
     public let part: String
@@ -49,7 +52,7 @@ extension VLSAModel {
     /// token of its text supervised.
     public func largestSample(maxLength: Int) -> StageExtent {
         StageExtent(
-            tiles: maxTileCount, length: maxLength,
+            pictures: 1, tiles: maxTileCount, lengths: [maxLength],
             predictions: max(0, maxLength - visualTokenCount))
     }
 }

@@ -1,6 +1,7 @@
 import Torch
 
-// Shapes: c crops (snapshot and tiles), n tokens of a crop in the tower, l visual tokens, T positions, D width.
+// Shapes: p pictures, c crops (snapshots and tiles), n tokens of a crop in the tower, l visual tokens of a picture,
+// T positions, D width.
 
 /// The formula of the work, as ``VLSAModel/work(for:)`` counts it, for people.
 public let workFormula = """
@@ -27,14 +28,17 @@ private struct WorkCount {
 }
 
 extension VLSAModel {
-    /// The work of one sample, part by part, for the parameters that are trained now (`store.train`).
+    /// The work of some samples, part by part, for the parameters that are trained now (`store.train`).
     ///
     /// Counted from the model's own parameters, so it follows whatever the model is built of; see
     /// ``workFormula``. Norms, pointwise functions and preprocessing are left out. Where a part trains only in
     /// some of its layers, derivatives are counted through all of them.
     public func work(for extent: StageExtent) -> [PartWork] {
-        let crops = 1 + extent.tiles
-        let visual = visualTokenCount
+        let pictures = extent.pictures
+        let isUnpadded = configuration.unpadding?.isEnabled == true
+        let crops = pictures + (perceiver == nil && !isUnpadded ? 0 : extent.tiles)
+        let perPicture = visualTokenCount
+        let visual = pictures * perPicture
         let size = store.dtype.size
         var parts: [PartWork] = []
         var flows = false  // whether something trains in this part or before it
@@ -75,7 +79,7 @@ extension VLSAModel {
                 perceiver == nil
                 ? visual
                 : perceiver?.configuration.space == .language
-                    ? crops * visual : visual + 1
+                    ? crops * perPicture : visual + pictures
             add(
                 "projector", "\(count)", layers: 1,
                 layerBytes: count * (tower.width + 3 * language.width) * size, rows: { _ in count })
@@ -83,25 +87,27 @@ extension VLSAModel {
         let perceivesProjected = perceiver?.configuration.space == .language
         if perceivesProjected { addProjector() }
         if let perceiver {
-            let keys = extent.tiles * visual
+            let keys = extent.tiles * perPicture
+            let queries = visual + pictures
             let width = perceivesProjected ? language.width : tower.width
             // Scores of every pair are kept in fp32 where no fused attention is used: before and after SiLU.
             let scores =
                 perceiver.configuration.activation == .silu
-                ? 2 * 4 * perceiver.configuration.headCount * (visual + 1) * (keys + visual + 1) : 0
+                ? 2 * 4 * perceiver.configuration.headCount * (perPicture + 1) * (keys + queries) : 0
             add(
-                "perceiver", "\(visual) + 1 from \(keys)", layers: 1,
-                layerBytes: (3 * keys + 12 * (visual + 1)) * width * size + scores,
+                "perceiver", "\(queries) from \(keys)", layers: 1,
+                layerBytes: (3 * keys + 12 * queries) * width * size + scores,
                 rows: { name in
                     let onTiles = ["kv_proj.", "k_proj.", "v_proj."]
                     if name.hasPrefix("gather."), onTiles.contains(where: name.contains) {
                         return keys
                     }
-                    return name.contains("_proj.") ? visual + 1 : 0
+                    return name.contains("_proj.") ? queries : 0
                 },
                 attend: {
-                    $0.attend(visual + 1, keys, width, times: 1)
-                    $0.attend(visual + 1, visual + 1, width, times: 1)
+                    // Each picture's queries see its own tiles.
+                    $0.attend(perPicture + 1, keys, width, times: 1)
+                    $0.attend(perPicture + 1, queries, width, times: 1)
                 })
         }
         if !perceivesProjected { addProjector() }
@@ -110,7 +116,7 @@ extension VLSAModel {
         let decoder = language.configuration
         let wide = decoder.headCount * decoder.headWidth
         let narrow = decoder.keyValueHeadCount * decoder.headWidth
-        let length = extent.length
+        let length = extent.lengths.reduce(0, +)
         let layerWidth = 4 * decoder.width + 2 * wide + 2 * narrow + 4 * decoder.hiddenWidth
         // Logits exist at supervised positions only: in the store's type, and in fp32 within the loss.
         let logits = extent.predictions * decoder.vocabularySize * (size + 4)
@@ -125,7 +131,9 @@ extension VLSAModel {
                 return layerIndex(name) == nil ? 0 : length
             },
             attend: { count in
-                for index in 0..<decoder.layerCount {
+                for (index, length) in (0..<decoder.layerCount).flatMap({ index in
+                    extent.lengths.map { (index, $0) }
+                }) where length > 0 {
                     let window = min(length, decoder.window(ofLayer: index) ?? length)
                     // Σ min(t + 1, window) keys, of which T² / 2 without a window.
                     let share = 1 - Double(window) / Double(2 * length)
@@ -135,29 +143,34 @@ extension VLSAModel {
 
         guard let reconstruction else { return parts }
         flows = visualFlows
-        let side = reconstruction.configuration.pictureSize
+        let pixels = reconstruction.configuration.pictureSize
         add(
-            "epigone", "\(visual) + 1", layers: 1,
-            layerBytes: (visual + 1) * (language.width + 2 * configuration.epigone.rank) * size,
-            rows: { $0.hasPrefix("context.") ? visual : 1 })
+            "epigone", "\(visual + pictures)", layers: 1,
+            layerBytes: (visual + pictures) * (language.width + 2 * configuration.epigone.rank) * size,
+            rows: { $0.hasPrefix("context.") ? visual : pictures })
         let flow = reconstruction.denoiser.configuration
-        let image = square(side / (reconstruction.latents.downscale * flow.patchSize))
+        let cells = square(pixels / (reconstruction.latents.downscale * flow.patchSize))
+        let image = pictures * cells
         add(
             "denoiser", "\(image) + \(visual)", layers: flow.layerCount,
             layerBytes: (image + visual) * 18 * flow.width * size,
-            rows: { name in denoiserRows(name, image: image, prompt: visual) },
+            rows: { name in
+                denoiserRows(name, pictures: pictures, image: image, prompt: visual)
+            },
             attend: { count in
-                let all = image + visual
-                count.attend(all, all, flow.width, times: flow.layerCount)
+                let all = cells + perPicture
+                count.attend(all, all, flow.width, times: pictures * flow.layerCount)
                 let dual = flow.dualAttentionLayers.count
-                count.attend(image, image, flow.width, times: dual)
+                count.attend(cells, cells, flow.width, times: pictures * dual)
             })
         flows = false
         add(
-            "latents", "\(side) x \(side) pixels", layers: 1,
+            "latents", "\(pictures) x \(pixels) x \(pixels)", layers: 1,
             // The widest grids: a level's input, its norm and what comes out, and the picture itself.
-            layerBytes: square(side) * 4 * latentEntryWidth() * size,
-            rows: { name in latentRows(name, side: side, cell: reconstruction.latents.downscale) })
+            layerBytes: pictures * square(pixels) * 4 * latentEntryWidth() * size,
+            rows: { name in
+                pictures * latentRows(name, side: pixels, cell: reconstruction.latents.downscale)
+            })
         return parts
     }
 
@@ -179,10 +192,12 @@ private func layerIndex(_ name: String) -> Int? {
 }
 
 /// Tokens that a product of the denoiser sees: the conditioning is one vector a picture.
-private func denoiserRows(_ name: String, image: Int, prompt: Int) -> Int {
+private func denoiserRows(
+    _ name: String, pictures: Int, image: Int, prompt: Int
+) -> Int {
     if name.hasPrefix("pos_embed.pos_embed") { return 0 }  // added, not multiplied
-    if name.hasPrefix("time_text_embed.") || name.hasPrefix("norm_out.") { return 1 }
-    if name.contains(".norm1.") || name.contains(".norm1_context.") { return 1 }
+    if name.hasPrefix("time_text_embed.") || name.hasPrefix("norm_out.") { return pictures }
+    if name.contains(".norm1.") || name.contains(".norm1_context.") { return pictures }
     if name.hasPrefix("context_embedder.") { return prompt }
     let ofPrompt = [".add_q_proj.", ".add_k_proj.", ".add_v_proj.", ".to_add_out.", ".ff_context."]
     return ofPrompt.contains { name.contains($0) } ? prompt : image

@@ -280,7 +280,7 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
             let run = try TrainingRun<VLSAModel>(
                 plan: parts.plan.loop, planText: "", folder: files.path + "/micro-\(micro)",
                 options: RunOptions(progress: .silent, watchesSignals: false),
-                model: { try parts.model($0, on: parts.device) },
+                model: { try parts.model($0) },
                 training: { try parts.loader(of: parts.data.records, for: $0, isTraining: true) })
             run.observers = [Crasher(at: 2)]
             #expect(throws: Crash.self) { try run.train() }

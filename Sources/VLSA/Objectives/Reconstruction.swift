@@ -15,9 +15,6 @@ public struct Reconstruction {
     let denoiser: MMDiT
     public let latents: any LatentCodec
 
-    /// Hyperparameters of the denoiser.
-    public var denoiserConfiguration: MMDiTConfiguration { denoiser.configuration }
-
     init(
         _ configuration: ObjectiveConfiguration, epigone: Epigone, denoiser: MMDiT,
         latents: any LatentCodec

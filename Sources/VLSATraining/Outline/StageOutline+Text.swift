@@ -21,6 +21,7 @@ extension StageOutline {
 
     private func workLines() -> [String] {
         let visual = model.visualTokenCount
+        let length = extent.lengths[0]
         var rows = [["part", "tokens", "forward", "backward", "activations"]]
         for part in work {
             rows.append([
@@ -35,8 +36,8 @@ extension StageOutline {
             case .epochs: ""
             }
         return [
-            "# one sample at most: a snapshot and \(extent.tiles) tiles, \(extent.length) tokens "
-                + "(\(visual) visual, \(extent.length - visual) of text)",
+            "# one sample at most: a snapshot and \(extent.tiles) tiles, \(length) tokens "
+                + "(\(visual) visual, \(length - visual) of text)",
             alignedColumns(rows).joined(separator: "\n"),
             "a step of \(plan.batch.samples) samples: \(operationText(stepOperations))\(steps)",
             workFormula,

@@ -81,9 +81,10 @@ public struct StageOutline {
             notes.append("\(part): its folder has a configuration and no weights; train will refuse it")
         }
         let context = model.language.configuration.contextLength
-        if extent.length > context {
+        let length = plan.data?.maxLength ?? 0
+        if length > context {
             notes.append(
-                "data.maxLength \(extent.length) is more than the \(context) positions the decoder "
+                "data.maxLength \(length) is more than the \(context) positions the decoder "
                     + "was trained on")
         }
         return notes

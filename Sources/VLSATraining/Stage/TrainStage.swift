@@ -156,8 +156,9 @@ struct StageParts {
         }
     }
 
-    /// The stage's model on a device, or the one of the checkpoint that is resumed.
-    func model(_ origin: ModelOrigin, on device: Device) throws -> VLSAModel {
+    /// The stage's model, or the one of the checkpoint that is resumed; on the stage's device unless another is chosen.
+    func model(_ origin: ModelOrigin, on chosen: Device? = nil) throws -> VLSAModel {
+        let device = chosen ?? self.device
         switch (origin, source) {
         case (.checkpoint(let folder), _):
             return try VLSAModel(
