@@ -170,6 +170,15 @@ extension VLSAModel {
             layerBytes: pictures * square(pixels) * 4 * latentEntryWidth() * size,
             rows: { name in
                 pictures * latentRows(name, side: pixels, cell: reconstruction.latents.downscale)
+            },
+            attend: { count in
+                for (name, query) in store.tensors(under: "latents.encoder")
+                where name.hasSuffix(".to_q.weight") {
+                    let cells = latentRows(
+                        String(name.dropFirst("latents.".count)), side: pixels,
+                        cell: reconstruction.latents.downscale)
+                    count.attend(cells, cells, query.shape[0], times: pictures)
+                }
             })
         return parts
     }

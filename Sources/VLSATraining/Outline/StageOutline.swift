@@ -1,4 +1,3 @@
-import AnyRes
 import Torch
 import TorchNN
 import VLSA
@@ -100,9 +99,6 @@ extension StageParts {
                     try VLSAModel(following: $0, replacing: plan.sections, dtype: plan.dtype.type)
                 } ?? model(.plan, on: .meta)
             try check(model)
-            do { _ = try augmenter(Tiler(model.configuration.picture)) } catch {
-                throw PlanError.unusable(key: "data.augment", reason: "\(error)")
-            }
             return model
         } catch let error where !(error is any ExitCoded) {
             throw PlanError.unusable(key: "model", reason: "\(error)")

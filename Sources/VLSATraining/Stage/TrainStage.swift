@@ -123,10 +123,10 @@ struct StageParts {
     }
 
     /// Throws where the stage could not teach `model` what it says.
-    func check(_ model: VLSAModel) throws(PlanError) {
+    func check(_ model: VLSAModel) throws {
         let visual = model.visualTokenCount
         guard data.images == nil || data.maxLength > visual else {
-            throw .unusable(
+            throw PlanError.unusable(
                 key: "data.maxLength",
                 reason: "is \(data.maxLength), but the tokens of one picture alone are \(visual)")
         }
@@ -140,7 +140,7 @@ struct StageParts {
         for prefix in plan.train {
             let part = String(prefix.prefix { $0 != "." })
             guard part != "latents" else {
-                throw .unusable(
+                throw PlanError.unusable(
                     key: "train",
                     reason: "latents are the frozen target of the reconstruction; the parts that can "
                         + "learn are \(VLSAModel.parts.joined(separator: ", "))")
@@ -149,10 +149,13 @@ struct StageParts {
             guard objective.kind == .none || objective.weight != 0
                 || !["epigone", "denoiser"].contains(part)
             else {
-                throw .unusable(
+                throw PlanError.unusable(
                     key: "train",
                     reason: "\(part) learns from the reconstruction alone, and objective.weight is 0")
             }
+        }
+        do { _ = try augmenter(Tiler(model.configuration.picture)) } catch {
+            throw PlanError.unusable(key: "data.augment", reason: "\(error)")
         }
     }
 
