@@ -91,7 +91,7 @@ extension VLSAModel {
             store.cover(part, source: "the stage before")
         }
         var folders = previous.folders
-        folders.projector = nil
+        (folders.projector, folders.perceiver) = (nil, nil)
         if previous.reconstruction == nil { (folders.denoiser, folders.latents) = (nil, nil) }
         try self.init(configuration, parts: folders, addingTokens: [], store: store)
         try store.checkComplete()

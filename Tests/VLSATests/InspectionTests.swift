@@ -43,6 +43,18 @@ import TorchNN
         #expect(inspection.text.contains("language.model.layers.0-1.mlp.up_proj.weight "))
     }
 
+    @Test func aPerceiverAloneIsKnown() throws {
+        let folder = try TemporaryFolder.make()
+        let model = try TinyStack.model()
+        try SAPerceiver.save(
+            model.configuration.perceiver, width: 32, of: model.store, to: folder)
+        let inspection = try FolderInspection(folder)
+        #expect(inspection.family == .perceiver && inspection.faults.isEmpty)
+        #expect(
+            inspection.parameters.reduce(0) { $0 + $1.count }
+                == model.store.count(under: "perceiver"))
+    }
+
     @Test func everyFaultIsNamedAtOnce() throws {
         let folders = try TinyStack.folders()
         let path = folders.vision + "/model.safetensors"

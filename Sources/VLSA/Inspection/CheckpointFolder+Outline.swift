@@ -14,6 +14,7 @@ public enum CheckpointFamily: String, Codable, Sendable {
     case imageTokenizer = "VQ autoencoder"
     case kmeansCodebook = "k-means codebook"
     case projector = "LLaVA projector"
+    case perceiver = "SA-Perceiver"
     case vlsa = "VLSA model"
 }
 
@@ -40,6 +41,7 @@ extension CheckpointFolder {
         case "VQModel": family = .imageTokenizer
         case "kmeans_codebook": family = .kmeansCodebook
         case "llava_projector": family = .projector
+        case Self.perceiverKind: family = .perceiver
         case "vlsa": family = .vlsa
         default:
             throw CheckpointError.wrongKind(
@@ -47,7 +49,7 @@ extension CheckpointFolder {
                 expected: [
                     "clip", "siglip", "dinov2", "llama", "qwen2", "mistral", "llava", "llava_next",
                     "SD3Transformer2DModel", "AutoencoderKL", "VQModel", "klt_latents",
-                    "kmeans_codebook", "llava_projector", "vlsa",
+                    "kmeans_codebook", "llava_projector", Self.perceiverKind, "vlsa",
                 ])
         }
         switch family {
@@ -59,6 +61,7 @@ extension CheckpointFolder {
         case .imageTokenizer: _ = try imageTokenizer(into: store, at: "")
         case .kmeansCodebook: try codebookTensors(into: store)
         case .projector: try projector(into: store)
+        case .perceiver: _ = try perceiver(into: store, at: "")
         case .vlsa: _ = try VLSAModel(folder: path, store: store)
         }
         try store.checkComplete()

@@ -28,7 +28,8 @@ extension SAPerceiver {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        let own = PerceiverFolder(kind: "vlsa_perceiver", width: width, perceiver: configuration)
+        let own = PerceiverFolder(
+            kind: CheckpointFolder.perceiverKind, width: width, perceiver: configuration)
         try encoder.encode(own).write(to: URL(fileURLWithPath: folder + "/config.json"))
         let weights = store.tensors(under: "perceiver").map { name, tensor in
             (String(name.dropFirst("perceiver.".count)), tensor)
@@ -52,5 +53,18 @@ extension SAPerceiver {
         }
         let file = try SafetensorsFile(path: folder + "/model.safetensors")
         try store.load([file], prefix: "perceiver")
+    }
+}
+
+extension CheckpointFolder {
+    /// `model_type` of a folder that holds a perceiver alone.
+    static let perceiverKind = "vlsa_perceiver"
+
+    /// The perceiver of a folder that ``SAPerceiver/save(_:width:of:to:)`` wrote, its weights in `store` below
+    /// `prefix`.
+    func perceiver(into store: ParameterStore, at prefix: String) throws -> SAPerceiver {
+        let own = try configuration(PerceiverFolder.self)
+        try offerWeights(to: store, at: prefix) { _ in { .named($0) } }
+        return try SAPerceiver(own.perceiver, width: own.width, in: store.scope[prefix])
     }
 }
