@@ -77,7 +77,7 @@ extension VLSAModel {
         func addProjector() {
             let count =
                 perceiver == nil
-                ? visual
+                ? (isUnpadded ? crops * perPicture : visual)
                 : perceiver?.configuration.space == .language
                     ? crops * perPicture : visual + pictures
             add(
