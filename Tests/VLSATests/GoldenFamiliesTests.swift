@@ -1,6 +1,8 @@
 import GoldenSupport
 import Testing
 
+@testable import VLSA
+
 /// The fixtures' families are found by what their configurations say; this holds the lists against
 /// what there is, so that no comparison can fall away unseen.
 @Suite(.enabled(if: GoldenFolder.isOwn)) struct GoldenFamiliesTests {
@@ -20,6 +22,7 @@ import Testing
         #expect(DenoiserGoldenTests.families == ["sd3", "sd35"])
         #expect(GoldenFolder.families("AutoencoderKL") == ["autoencoder_kl"])
         #expect(GoldenFolder.families("VQModel") == ["vqmodel"])
+        #expect(SemanticTokenizerGoldenTests.families == ["asvr_tokenizer", "dualtoken"])
         #expect(GoldenFixture.forms(VisionGoldenTests.families).count == 12)
         #expect(GoldenFixture.forms(LanguageGoldenTests.families).count == 14)
         #expect(LanguageGoldenTests.families.holding("out.gen_eos.tokens").count == 3)
