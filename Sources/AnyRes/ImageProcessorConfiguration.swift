@@ -66,10 +66,29 @@ public struct ImageProcessorConfiguration: Equatable, Sendable {
         }
         do {
             self = try JSONDecoder().decode(Self.self, from: data)
-        } catch let error as PictureError {
-            throw error
-        } catch {
-            throw PictureError.badConfiguration(key: file, reason: "\(error)")
+        } catch PictureError.badConfiguration(let key, let reason) {
+            throw PictureError.badConfiguration(key: "\(file), \(key)", reason: reason)
+        } catch let error as DecodingError {
+            throw PictureError.badConfiguration(key: file, reason: error.placed)
+        }
+    }
+}
+
+extension DecodingError {
+    /// Where in the file, and what is wrong there.
+    fileprivate var placed: String {
+        func text(_ context: Context, key: (any CodingKey)? = nil, _ problem: String) -> String {
+            let path = (context.codingPath + (key.map { [$0] } ?? [])).map(\.stringValue)
+            return (path.isEmpty ? "" : path.joined(separator: ".") + ": ") + problem
+        }
+        switch self {
+        case .keyNotFound(let key, let context): return text(context, key: key, "missing")
+        case .typeMismatch(let type, let context):
+            return text(context, "expected a value of type \(type)")
+        case .valueNotFound(let type, let context):
+            return text(context, "null where a \(type) is needed")
+        case .dataCorrupted(let context): return text(context, context.debugDescription)
+        @unknown default: return "\(self)"
         }
     }
 }

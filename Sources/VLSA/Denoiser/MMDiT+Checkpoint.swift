@@ -60,10 +60,11 @@ private let originalFused: [String: [String]] = [
     "x_block.attn2.qkv": ["attn2.to_q", "attn2.to_k", "attn2.to_v"],
 ]
 
-/// The diffusers form of an original name, its prefix gone.
+/// The diffusers form of an original name, its prefix gone; one that is not known keeps its name,
+/// which no parameter has.
 private func originalMapping(_ name: String, lastBlock: Int) -> NameMapping {
     if name == "pos_embed" { return .named("pos_embed.pos_embed") }
-    guard let dot = name.lastIndex(of: ".") else { return .passedOver }
+    guard let dot = name.lastIndex(of: ".") else { return .named(name) }
     let (stem, leaf) = (String(name[..<dot]), String(name[dot...]))
     if let top = originalTops[stem] { return .named(top + leaf) }
     if stem == "final_layer.adaLN_modulation.1" {
@@ -71,7 +72,7 @@ private func originalMapping(_ name: String, lastBlock: Int) -> NameMapping {
     }
     let parts = stem.split(separator: ".", maxSplits: 2)
     guard parts.count == 3, parts[0] == "joint_blocks", let block = Int(parts[1]) else {
-        return .passedOver
+        return .named(name)
     }
     let front = "transformer_blocks.\(block)."
     let inner = String(parts[2])
@@ -81,7 +82,7 @@ private func originalMapping(_ name: String, lastBlock: Int) -> NameMapping {
                 (front + target + leaf, { $0.chunked(3, axis: 0)[index] })
             })
     }
-    guard let target = originalLeaves[inner] else { return .passedOver }
+    guard let target = originalLeaves[inner] else { return .named(name) }
     if block == lastBlock, target == "norm1_context.linear" {
         return .converted([(front + target + leaf, halvesSwapped)])
     }

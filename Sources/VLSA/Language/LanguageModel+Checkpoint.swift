@@ -18,7 +18,13 @@ private let layouts = [
     DecoderLayout(model: "", head: ""),
 ]
 
-/// The table that finds a decoder's tensors among `names`.
+/// What stands beside a decoder in a whole checkpoint.
+private let decoderNeighbours = ["", "model."].flatMap { front in
+    ["vision_tower.", "multi_modal_projector.", "mm_projector.", "image_newline"].map { front + $0 }
+}
+
+/// The table that finds a decoder's tensors among `names`; a name of neither the decoder nor a
+/// neighbour stays unclaimed.
 func languageNameTable(
     _ names: Set<String>, tied: Bool, folder: String
 ) throws -> NameTable {
@@ -31,12 +37,14 @@ func languageNameTable(
         if name == layout.head + "lm_head.weight" {
             return tied ? .passedOver : .named("lm_head.weight")
         }
-        guard name.hasPrefix(layout.model) else { return .passedOver }
-        let rest = String(name.dropFirst(layout.model.count))
-        guard ["embed_tokens.", "layers.", "norm."].contains(where: rest.hasPrefix),
-            !rest.hasSuffix(".rotary_emb.inv_freq")
-        else { return .passedOver }
-        return .named("model." + rest)
+        // Older files keep the rotary table with every layer.
+        if name.hasSuffix("rotary_emb.inv_freq")
+            || decoderNeighbours.contains(where: name.hasPrefix)
+        {
+            return .passedOver
+        }
+        guard name.hasPrefix(layout.model) else { return .named(name) }
+        return .named("model." + name.dropFirst(layout.model.count))
     }
 }
 

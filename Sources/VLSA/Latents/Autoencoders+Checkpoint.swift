@@ -50,13 +50,15 @@ private let oldBuffers = [
     "quantize.codebook_used", "quantize.cluster_size", "quantize.embedding_avg",
 ]
 
+/// What trainers save beside the autoencoder.
+private let trainersParts = ["loss.", "model_ema.", "perceptual_loss.", "discriminator."]
+
 private func mapping(_ name: String, layout: AutoencoderLayout, levels: Int) -> NameMapping {
     if oldBuffers.contains(name) { return .passedOver }
     if name == "quantize.embedding" { return .named("quantize.embedding.weight") }
     var parts = name.split(separator: ".").map(String.init)
     guard let half = parts.first, half == "encoder" || half == "decoder" else {
-        let known = ["quant_conv.", "post_quant_conv.", "quantize.embedding."]
-        return known.contains { name.hasPrefix($0) } ? .named(name) : .passedOver
+        return trainersParts.contains(where: name.hasPrefix) ? .passedOver : .named(name)
     }
     switch layout {
     case .diffusers: break

@@ -20,20 +20,25 @@ private let towerAnchors = [
     "embeddings.patch_embedding.weight", "embeddings.patch_embeddings.projection.weight",
 ]
 
-/// The table that finds a tower's tensors among `names`.
+/// What stands beside a tower in a whole checkpoint.
+private let towerNeighbours = [
+    "text_model.", "text_projection.", "visual_projection.", "logit_scale", "logit_bias",
+    "classifier.", "multi_modal_projector.", "image_newline", "language_model.", "lm_head.",
+    "model.",
+]
+
+/// The table that finds a tower's tensors among `names`; a name of neither the tower nor a neighbour
+/// stays unclaimed.
 func visionNameTable(_ names: Set<String>, folder: String) throws -> NameTable {
     let prefix = try findPrefix(
         towerPrefixes, anchors: towerAnchors, in: names, folder: folder, part: "vision tower")
-    let rests = [
-        "embeddings.", "encoder.", "pre_layrnorm.", "post_layernorm.", "head.", "layernorm.",
-    ]
     return { name in
-        guard name.hasPrefix(prefix) else { return .passedOver }
-        let rest = String(name.dropFirst(prefix.count))
-        guard rests.contains(where: rest.hasPrefix), rest != "embeddings.position_ids" else {
-            return .passedOver
+        guard name.hasPrefix(prefix) else {
+            return towerNeighbours.contains(where: name.hasPrefix) ? .passedOver : .named(name)
         }
-        return .named(rest)
+        let rest = String(name.dropFirst(prefix.count))
+        let isNeighbour = prefix.isEmpty && towerNeighbours.contains(where: name.hasPrefix)
+        return isNeighbour || rest == "embeddings.position_ids" ? .passedOver : .named(rest)
     }
 }
 
