@@ -3,7 +3,8 @@
 #   make test    build, then all tests
 #   make torture N=200   kills a training process that often at random moments; what it saved must survive
 #   make golden DIR=FOLDER   compares with the reference's results in a folder laid out like Tests/Fixtures
-.PHONY: setup build demo test torture golden bench format clean
+#   make interop   loads what this package saves with transformers and diffusers, from PyPI, and compares the outputs
+.PHONY: setup build demo test torture golden interop bench format clean
 SWIFT_BUILD = swift build -c release --product vlsa
 
 setup:
@@ -24,6 +25,9 @@ torture: setup
 
 golden: setup
 	@Scripts/golden.sh "$(DIR)"
+
+interop: setup
+	@Scripts/interop.sh
 
 bench: build
 	@Benchmarks/run.sh

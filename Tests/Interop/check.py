@@ -1,6 +1,6 @@
 """Loads the folders that InteropTests wrote with transformers and diffusers and compares outputs.
 
-usage: check.py FOLDER
+usage: check.py FOLDER            (make interop runs it)
 """
 import json
 import pathlib
@@ -47,8 +47,9 @@ def language(cls, path, values):
 
 
 def llava(cls, path, values):
-    out = loaded(cls, path)(
-        input_ids=values["ids"], pixel_values=values["tiles"], image_sizes=values["sizes"], use_cache=False)
+    # LLaVA-1.5 sees one square and takes no sizes.
+    sizes = {"image_sizes": values["sizes"]} if "sizes" in values else {}
+    out = loaded(cls, path)(input_ids=values["ids"], pixel_values=values["tiles"], use_cache=False, **sizes)
     compare(path.name, "logits", out.logits, values["logits"])
 
 
@@ -84,6 +85,7 @@ def main():
         "Dinov2Model": (transformers, vision), "LlamaForCausalLM": (transformers, language),
         "Qwen2ForCausalLM": (transformers, language), "MistralForCausalLM": (transformers, language),
         "LlavaNextForConditionalGeneration": (transformers, llava),
+        "LlavaForConditionalGeneration": (transformers, llava),
         "SD3Transformer2DModel": (diffusers, denoiser), "AutoencoderKL": (diffusers, autoencoder),
         "VQModel": (diffusers, vq),
     }
@@ -94,8 +96,10 @@ def main():
         name = config.get("_class_name") or config["architectures"][0]
         library, check = kinds[name]
         check(getattr(library, name), path, load_file(path / "vlsa.safetensors"))
-    if not folders:
-        sys.exit(f"{root}: no folders to check")
+    expected = set(kinds) - {json.loads((path / "config.json").read_text()).get("_class_name")
+                             or json.loads((path / "config.json").read_text())["architectures"][0] for path in folders}
+    if expected:
+        sys.exit(f"{root}: no folder of {', '.join(sorted(expected))}")
     if failures:
         sys.exit(f"differing or incomplete: {', '.join(sorted(set(failures)))}")
     print(f"{len(folders)} folders load with equal outputs")

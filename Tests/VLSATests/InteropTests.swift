@@ -109,6 +109,29 @@ struct InteropTests {
             ])
     }
 
+    /// LLaVA-1.5: one square a picture, no newline.
+    @Test func squareLlava() throws {
+        let configuration = LlavaConfiguration(
+            vision: .clip(
+                CLIPVisionConfiguration(
+                    width: 32, hiddenWidth: 48, layerCount: 3, headCount: 4, imageSize: 28,
+                    patchSize: 14)),
+            language: LanguageConfiguration(
+                vocabularySize: 80, width: 32, hiddenWidth: 56, layerCount: 2, headCount: 4,
+                keyValueHeadCount: 4), imageTokenID: 70)
+        let (model, store) = try GoldenFill.fill { try Llava(configuration, in: $0) }
+        let pixels = GoldenFill.tensor("golden.pixels", [1, 3, 28, 28])
+        let ids = [1, 5] + [Int](repeating: 70, count: 4) + [9, 11, 13]
+        let embeddings = try model.embeddings(
+            [ids], pictures: [Llava.Picture(tiles: pixels, height: 28, width: 28)])
+        try write(
+            "llava", configuration, store,
+            values: [
+                ("ids", Tensor(ids, shape: [1, ids.count])), ("tiles", pixels),
+                ("logits", model.language.logits(model.language(embeddings))),
+            ])
+    }
+
     @Test func denoiser() throws {
         let configuration = MMDiTConfiguration(
             sampleSize: 8, channels: 4, layerCount: 3, headWidth: 8, headCount: 4,
