@@ -15,21 +15,38 @@ if [ ! -e $venv/done ]; then
     touch $venv/done
 fi
 [ -e "$pictures" ] || "$vlsa" synth --out .build/bench-pictures --train 40 --heldout 1 >&2
-field() { python3 -c 'import json, sys; print(json.loads(sys.stdin.readlines()[-1])[sys.argv[1]])' "$1"; }
-rate() { python3 -c 'import json, sys; print(json.loads(sys.stdin.readlines()[-1])["images_per_s"])'; }
-ours=(); theirs=()
-for _ in $(seq "$turns"); do
-    ours+=("$("$vlsa" bench images --dir "$pictures" --seconds 4 | rate)")
-    theirs+=("$($venv/bin/python Benchmarks/peer.py images --dir "$pictures" --seconds 4 | rate)")
-done
-python3 - "${ours[@]}" -- "${theirs[@]}" <<'PYTHON'
+
+# compare LABEL UNIT KEY "OUR COMMAND" "THEIR COMMAND": both by turns, KEY of the JSON object that each prints last.
+value() { python3 -c 'import json, sys; print(json.loads(sys.stdin.readlines()[-1])[sys.argv[1]])' "$1"; }
+compare() {
+    local ours=() theirs=()
+    for _ in $(seq "$turns"); do
+        ours+=("$(bash -c "$4" | value "$3")")
+        theirs+=("$(bash -c "$5" | value "$3")")
+    done
+    python3 - "$1" "$2" "${ours[@]}" -- "${theirs[@]}" <<'PYTHON'
 import statistics, sys
-split = sys.argv.index("--")
-ours, theirs = [list(map(float, part)) for part in (sys.argv[1:split], sys.argv[split + 1:])]
+label, unit, *numbers = sys.argv[1:]
+split = numbers.index("--")
+ours, theirs = [list(map(float, part)) for part in (numbers[:split], numbers[split + 1:])]
 ratios = [a / b for a, b in zip(ours, theirs)]
-print(f"any-resolution preprocessing: {statistics.median(ours):.1f} against {statistics.median(theirs):.1f} images/s, "
+print(f"{label}: {statistics.median(ours):.1f} against {statistics.median(theirs):.1f} {unit}, "
       f"ratio {statistics.median(ratios):.2f} (median of {len(ratios)} interleaved turns)")
 PYTHON
+}
+python="$venv/bin/python Benchmarks/peer.py"
+
+compare "any-resolution preprocessing" "images/s" images_per_s \
+    "${vlsa@Q} bench images --dir ${pictures@Q} --seconds 4" "$python images --dir ${pictures@Q} --seconds 4"
+
+# Plain English that every Python brings along.
+text=.build/bench-text.txt
+python3 -c 'import pydoc_data.topics as t; print("\n\n".join(t.topics[k] for k in sorted(t.topics)) * 2)' >$text
+for family in Tests/Fixtures/tokenizers/*/; do
+    compare "tokenizer $(basename "$family")" "MB/s" mb_per_s \
+        "${vlsa@Q} bench tokenizer --tokenizer $family --text $text --seconds 2" \
+        "$python tokenizer --tokenizer $family --text $text --seconds 2"
+done
 
 # The SA-Perceiver's time and extra memory against the number of tiles; no other side.
 "$vlsa" bench perceiver --tiles 1,4,9,16,25,36
@@ -38,8 +55,8 @@ augment=.build/bench-augment
 ours=(); theirs=()
 for _ in $(seq "$turns"); do
     last=$("$vlsa" bench augment --work $augment --megabytes 64)
-    ours+=("$(echo "$last" | field text_records_per_s)")
-    theirs+=("$($venv/bin/python Benchmarks/peer.py json --file $augment/text-64.json | field records_per_s)")
+    ours+=("$(echo "$last" | value text_records_per_s)")
+    theirs+=("$($venv/bin/python Benchmarks/peer.py json --file $augment/text-64.json | value records_per_s)")
 done
 python3 - "$last" "${ours[@]}" -- "${theirs[@]}" <<'PYTHON'
 import json, statistics, sys
