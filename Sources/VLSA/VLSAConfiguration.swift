@@ -6,13 +6,23 @@ public struct ChatConfiguration: Codable, Equatable, Sendable {
     public var format: ChatFormat
     /// The system text; nil for the format's own, empty for none.
     public var system: String?
+    /// Labels, system text and blanks as the original LLaVA code has them, with its oddities.
+    public var compat: Bool
 
-    public init(format: ChatFormat = .llama3, system: String? = nil) {
+    public init(format: ChatFormat = .llama3, system: String? = nil, compat: Bool = false) {
         self.format = format
         self.system = system
+        self.compat = compat
     }
 
-    enum CodingKeys: String, CodingKey, CaseIterable { case format, system }
+    enum CodingKeys: String, CodingKey, CaseIterable { case format, system, compat }
+
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        format = try values.decode(ChatFormat.self, forKey: .format)
+        system = try values.decodeIfPresent(String.self, forKey: .system)
+        compat = try values.flag(.compat, standard: false)
+    }
 }
 
 /// The sections that a stage file and a model's `config.json` share: how a picture is cut, compressed and

@@ -20,7 +20,7 @@ extension VLSAModel {
     public func prompt(for turns: [Turn]) throws -> PromptIDs {
         try configuration.chat.format.encode(
             turns, tokenizer: tokenizer, system: configuration.chat.system,
-            addingGenerationPrompt: true)
+            addingGenerationPrompt: true, compat: configuration.chat.compat)
     }
 
     /// Answers several questions about some pictures at once, greedily by default.

@@ -49,6 +49,24 @@ struct SampleBuilderTests {
         }
     }
 
+    @Test func compatReachesLabelsAndSystemText() throws {
+        try withTemporaryFolder { folder in
+            let set = try DataSetFixture(folder, count: 1)
+            let tokenizer = try #require(DataSetFixture.tokenizer)
+            func sample(compat: Bool) throws -> Sample {
+                try SampleBuilder(
+                    tokenizer: tokenizer, tiler: try #require(DataSetFixture.tiler),
+                    folder: try PictureFolder(set.images),
+                    settings: .init(format: .llama3, compat: compat), visualTokenCount: { _ in 4 }
+                ).sample(pictureRecord("a", image: "0.png"))
+            }
+            let (own, original) = (try sample(compat: false), try sample(compat: true))
+            // The original code has a system text there, and trains on role headers.
+            #expect(original.ids.count > own.ids.count)
+            #expect(original.isSupervised[0] && !own.isSupervised[0])
+        }
+    }
+
     @Test func turnsAreShapedAsLLaVADoes() {
         func shaped(_ turns: KeyValuePairs<Speaker, String>) -> [String] {
             let record = Record(

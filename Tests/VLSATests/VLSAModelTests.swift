@@ -9,6 +9,19 @@ import TorchNN
 @testable import VLSA
 
 @Suite struct VLSAModelTests {
+    @Test func chatIsReadWithItsDefaults() throws {
+        func chat(_ text: String) throws -> ChatConfiguration {
+            try JSONDecoder().decode(ChatConfiguration.self, from: Data(text.utf8))
+        }
+        #expect(try chat(#"{"format": "chatml"}"#) == ChatConfiguration(format: .chatML))
+        let compat = try chat(#"{"format": "mistral", "system": "", "compat": true}"#)
+        #expect(compat == ChatConfiguration(format: .mistral, system: "", compat: true))
+        let again = try JSONDecoder().decode(
+            ChatConfiguration.self, from: JSONEncoder().encode(compat))
+        #expect(again == compat)
+        #expect(throws: DecodingError.self) { try chat(#"{"compat": true}"#) }
+    }
+
     @Test func aBatchLosesWhatItsSamplesLoseAlone() throws {
         let model = try TinyStack.model()
         TinyStack.disturb(model, "perceiver")

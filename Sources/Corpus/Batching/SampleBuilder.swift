@@ -14,6 +14,8 @@ public struct SampleBuilder: Sendable {
         public var format: ChatFormat
         /// System text for records that bring none; nil for the format's own.
         public var system: String?
+        /// Labels, system text and blanks as the original LLaVA code has them.
+        public var compat: Bool
         /// Longest sequence, pictures counted in full; nil for any. Longer ones are cut, but never at or before a
         /// picture: those are rejected.
         public var maxLength: Int?
@@ -21,10 +23,10 @@ public struct SampleBuilder: Sendable {
         public var limits: RecordLimits
 
         public init(
-            format: ChatFormat, system: String? = nil, maxLength: Int? = nil,
+            format: ChatFormat, system: String? = nil, compat: Bool = false, maxLength: Int? = nil,
             limits: RecordLimits = RecordLimits()
         ) {
-            (self.format, self.system) = (format, system)
+            (self.format, self.system, self.compat) = (format, system, compat)
             (self.maxLength, self.limits) = (maxLength, limits)
         }
     }
@@ -158,7 +160,7 @@ public struct SampleBuilder: Sendable {
         do {
             return try settings.format.encode(
                 Self.turns(of: record), tokenizer: tokenizer, system: settings.system,
-                imageCount: record.images.count)
+                imageCount: record.images.count, compat: settings.compat)
         } catch let error as PromptingError {
             throw RecordProblem(kind: .prompt, reason: "\(error)")
         }

@@ -49,7 +49,8 @@ struct ToldPicture: TrainingExample {
                 }
         }
         prompt = try chat.format.encode(
-            turns, tokenizer: tokenizer, system: chat.system, imageCount: 1)
+            turns, tokenizer: tokenizer, system: chat.system, imageCount: 1,
+            compat: chat.compat)
     }
 }
 

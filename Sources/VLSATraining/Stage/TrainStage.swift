@@ -230,7 +230,8 @@ struct StageParts {
             tokenizer: model.tokenizer, tiler: tiler,
             folder: try data.images.map { try PictureFolder($0.path) },
             settings: SampleBuilder.Settings(
-                format: chat.format, system: chat.system, maxLength: data.maxLength),
+                format: chat.format, system: chat.system, compat: chat.compat,
+                maxLength: data.maxLength),
             augmenter: isTraining ? try augmenter(tiler) : nil, visualTokenCount: model.visualTokenCounter)
         return try SampleLoader(
             collection, builder: builder,
