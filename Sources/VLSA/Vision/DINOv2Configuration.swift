@@ -89,10 +89,7 @@ extension DINOv2Configuration {
         isGated = try values.flag(.isGated, standard: false)
         layerScale = try values.number(.layerScale, standard: 1)
         hasMaskToken = try values.flag(.hasMaskToken, standard: true)
-        try values.require(
-            width % headCount == 0, .headCount, "\(headCount) heads do not divide width \(width)")
-        try values.require(
-            patchSize <= imageSize, .patchSize, "larger than image_size \(imageSize)")
+        try values.require(self, heads: .headCount, patch: .patchSize)
     }
 
     public func encode(to encoder: any Encoder) throws {

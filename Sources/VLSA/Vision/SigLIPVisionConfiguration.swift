@@ -67,10 +67,7 @@ extension SigLIPVisionConfiguration {
         activation =
             try values.decodeIfPresent(Activation.self, forKey: .activation) ?? .geluTanh
         hasPoolingHead = try values.flag(.hasPoolingHead, standard: true)
-        try values.require(
-            width % headCount == 0, .headCount, "\(headCount) heads do not divide width \(width)")
-        try values.require(
-            patchSize <= imageSize, .patchSize, "larger than image_size \(imageSize)")
+        try values.require(self, heads: .headCount, patch: .patchSize)
     }
 
     public func encode(to encoder: any Encoder) throws {

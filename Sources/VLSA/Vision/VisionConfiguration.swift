@@ -4,50 +4,25 @@ public enum VisionConfiguration: Equatable, Sendable {
     case siglip(SigLIPVisionConfiguration)
     case dinov2(DINOv2Configuration)
 
+    /// The family's own.
+    private var sizes: any TowerSizes {
+        switch self {
+        case .clip(let c): c
+        case .siglip(let c): c
+        case .dinov2(let c): c
+        }
+    }
+
     /// Token width.
-    public var width: Int {
-        switch self {
-        case .clip(let c): c.width
-        case .siglip(let c): c.width
-        case .dinov2(let c): c.width
-        }
-    }
-
+    public var width: Int { sizes.width }
     /// Width inside a feed-forward layer.
-    public var hiddenWidth: Int {
-        switch self {
-        case .clip(let c): c.hiddenWidth
-        case .siglip(let c): c.hiddenWidth
-        case .dinov2(let c): c.hiddenWidth
-        }
-    }
-
+    public var hiddenWidth: Int { sizes.hiddenWidth }
     /// Side of a patch in pixels.
-    public var patchSize: Int {
-        switch self {
-        case .clip(let c): c.patchSize
-        case .siglip(let c): c.patchSize
-        case .dinov2(let c): c.patchSize
-        }
-    }
-
+    public var patchSize: Int { sizes.patchSize }
     /// Side of the picture in pixels.
-    public var imageSize: Int {
-        switch self {
-        case .clip(let c): c.imageSize
-        case .siglip(let c): c.imageSize
-        case .dinov2(let c): c.imageSize
-        }
-    }
-
+    public var imageSize: Int { sizes.imageSize }
     /// Number of layers.
-    public var layerCount: Int {
-        switch self {
-        case .clip(let c): c.layerCount
-        case .siglip(let c): c.layerCount
-        case .dinov2(let c): c.layerCount
-        }
-    }
+    public var layerCount: Int { sizes.layerCount }
 
     /// Patches along a side; a rest that fills no patch is ignored.
     public var patchesPerSide: Int { imageSize / patchSize }
@@ -113,6 +88,32 @@ extension VisionConfiguration: Codable {
         case .siglip(let c): try c.encode(to: encoder)
         case .dinov2(let c): try c.encode(to: encoder)
         }
+    }
+}
+
+/// What every family of towers has.
+protocol TowerSizes {
+    var width: Int { get }
+    var hiddenWidth: Int { get }
+    var layerCount: Int { get }
+    var headCount: Int { get }
+    var imageSize: Int { get }
+    var patchSize: Int { get }
+}
+
+extension CLIPVisionConfiguration: TowerSizes {}
+extension SigLIPVisionConfiguration: TowerSizes {}
+extension DINOv2Configuration: TowerSizes {}
+
+extension KeyedDecodingContainer {
+    /// Throws where heads do not divide the width, or no patch fits the picture.
+    func require(_ sizes: some TowerSizes, heads: Key, patch: Key) throws {
+        try require(
+            sizes.width % sizes.headCount == 0, heads,
+            "\(sizes.headCount) heads do not divide width \(sizes.width)")
+        try require(
+            sizes.patchSize <= sizes.imageSize, patch,
+            "larger than image_size \(sizes.imageSize)")
     }
 }
 
