@@ -21,4 +21,4 @@ if ! VLSA_INTEROP=$work/folders swift test --skip-build --disable-xctest --filte
     cat "$work/log" >&2
     exit 1
 fi
-$venv/bin/python Tests/Interop/check.py "$work/folders"
+HF_HUB_OFFLINE=1 TQDM_DISABLE=1 $venv/bin/python Tests/Interop/check.py "$work/folders"

@@ -7,6 +7,7 @@ struct TokenNames: Sendable {
     /// - Parameter files: the earlier wins where two name the same part.
     init(_ files: [JSONNode]) throws {
         for file in files {
+            _ = try file.members()  // throws where the file is no object
             beginning = try beginning ?? Self.name("bos_token", in: file)
             end = try end ?? Self.name("eos_token", in: file)
             padding = try padding ?? Self.name("pad_token", in: file)
