@@ -35,7 +35,7 @@ extension VLSAModel {
     /// Most tiles that a picture is cut into.
     public var maxTileCount: Int {
         let picture = configuration.picture
-        guard perceiver != nil else { return 0 }
+        guard perceiver != nil || configuration.unpadding?.isEnabled == true else { return 0 }
         switch picture.tiling {
         case .square: return 0
         case .vlsa: return picture.maxTiles

@@ -98,8 +98,8 @@ public struct VLSAConfiguration: Codable, Equatable, Sendable {
     /// All sections, as a stage file could state them.
     public var sections: StageSections {
         StageSections(
-            picture: picture, features: features, perceiver: perceiver, epigone: epigone,
-            objective: objective, chat: chat)
+            picture: picture, features: features, perceiver: perceiver, unpadding: unpadding,
+            epigone: epigone, objective: objective, chat: chat)
     }
 
     /// The same with every section that `sections` states put in its place.

@@ -79,8 +79,11 @@ extension VLSAModel {
     /// What a stage would make of a model that exists as shapes alone (``store`` on ``Torch/Device/meta``)
     /// once that was trained and saved: what ``init(folder:replacing:dtype:device:seed:forInference:)`` makes
     /// of the folder, before there is one.
+    ///
+    /// - Parameter addingTokens: the language model's vocabulary gets those of them that it lacks.
     public convenience init(
-        following previous: VLSAModel, replacing sections: StageSections, dtype: DType
+        following previous: VLSAModel, replacing sections: StageSections,
+        addingTokens tokens: [String] = [], dtype: DType
     ) throws {
         let configuration = previous.configuration.replacing(sections)
         let store = ParameterStore(dtype: dtype, device: .meta, seed: 0)
@@ -93,7 +96,10 @@ extension VLSAModel {
         var folders = previous.folders
         (folders.projector, folders.perceiver) = (nil, nil)
         if previous.reconstruction == nil { (folders.denoiser, folders.latents) = (nil, nil) }
-        try self.init(configuration, parts: folders, addingTokens: [], store: store)
+        // The previous stage's folder would have its added tokens; the language folder it came from has not.
+        let grown = previous.addedTokens.compactMap(previous.tokenizer.token)
+        try self.init(
+            configuration, parts: folders, addingTokens: grown + tokens, store: store)
         try store.checkComplete()
     }
 

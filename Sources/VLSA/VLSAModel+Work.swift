@@ -86,17 +86,14 @@ extension VLSAModel {
         }
         let perceivesProjected = perceiver?.configuration.space == .language
         if perceivesProjected { addProjector() }
-        if let perceiver {
+        if perceiver != nil {
             let keys = extent.tiles * perPicture
             let queries = visual + pictures
             let width = perceivesProjected ? language.width : tower.width
-            // Scores of every pair are kept in fp32 where no fused attention is used: before and after SiLU.
-            let scores =
-                perceiver.configuration.activation == .silu
-                ? 2 * 4 * perceiver.configuration.headCount * (perPicture + 1) * (keys + queries) : 0
             add(
                 "perceiver", "\(queries) from \(keys)", layers: 1,
-                layerBytes: (3 * keys + 12 * queries) * width * size + scores,
+                // No table of scores is kept, whatever the activation.
+                layerBytes: (3 * keys + 12 * queries) * width * size,
                 rows: { name in
                     let onTiles = ["kv_proj.", "k_proj.", "v_proj."]
                     if name.hasPrefix("gather."), onTiles.contains(where: name.contains) {

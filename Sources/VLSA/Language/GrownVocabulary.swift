@@ -41,6 +41,10 @@ struct GrownVocabulary {
     /// tenth of their deviation that tells the new ones apart. Rows that padded the file are taken first.
     func grown(_ rows: Tensor, seed: UInt64) -> Tensor {
         guard !added.isEmpty else { return rows }
+        if rows.device == .meta {
+            return .uninitialized(
+                [self.rows(of: rows.shape[0]), rows.shape[1]], dtype: rows.dtype, device: .meta)
+        }
         let known = rows[0..<added.lowerBound].to(.float32)  // [V, D]
         let mean = known.mean(axis: 0, keepingAxis: true)  // [1, D]
         let deviation = (known - mean).square().mean(axis: 0, keepingAxis: true).sqrt()

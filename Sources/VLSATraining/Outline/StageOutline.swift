@@ -94,14 +94,20 @@ extension StageParts {
     /// The stage's model on ``Torch/Device/meta``, or what the stage makes of an outline of the one before.
     func outline(following previous: VLSAModel?) throws -> VLSAModel {
         do {
-            let model =
-                try previous.map {
-                    try VLSAModel(following: $0, replacing: plan.sections, dtype: plan.dtype.type)
-                } ?? model(.plan, on: .meta)
+            let model = try previous.map(next) ?? model(.plan, on: .meta)
             try check(model)
             return model
         } catch let error where !(error is any ExitCoded) {
             throw PlanError.unusable(key: "model", reason: "\(error)")
         }
+    }
+
+    private func next(after previous: VLSAModel) throws -> VLSAModel {
+        let tokens = try answerTokens()
+        let model = try VLSAModel(
+            following: previous, replacing: plan.sections, addingTokens: tokens,
+            dtype: plan.dtype.type)
+        // Rows that an earlier stage added have been learned there.
+        return tokens.contains { previous.tokenizer.id(of: $0) == nil } ? try checked(model) : model
     }
 }

@@ -61,7 +61,7 @@ private func stageRun(
         plan: plan, folder: path, options: options,
         model: { origin in
             do {
-                let model = try parts.model(origin, on: parts.device)
+                let model = try parts.model(origin)
                 try parts.check(model)
                 try parts.openLatentCache(of: model)
                 return model
@@ -132,7 +132,7 @@ struct StageParts {
         }
         guard model.balance == nil || plan.train.contains(where: { isPrefix($0, of: "balance") })
         else {
-            throw .unusable(
+            throw PlanError.unusable(
                 key: "train",
                 reason: "objective.balance is uncertainty, which learns its weights; add balance, or "
                     + "write objective.balance: fixed")
@@ -188,7 +188,7 @@ struct StageParts {
     }
 
     /// Tokens that the data's answers are written in, in the order of their ids.
-    private func answerTokens() throws -> [String] {
+    func answerTokens() throws -> [String] {
         var tokens = try data.tokens.flatMap { try TokenList.read($0.path) }
         if let augment = data.augment, augment.cognition.answers == .tokens {
             tokens += augment.cognition.addedTokens(codeCount: try openCodebook()?.codeCount ?? 0)
@@ -197,7 +197,7 @@ struct StageParts {
     }
 
     /// A model whose new tokens, if it has any, can be learned.
-    private func checked(_ model: VLSAModel) throws -> VLSAModel {
+    func checked(_ model: VLSAModel) throws -> VLSAModel {
         guard !model.addedTokens.isEmpty else { return model }
         let rows = ["language.model.embed_tokens.weight", "language.lm_head.weight"]
         for name in rows where model.store.names.contains(name) {
