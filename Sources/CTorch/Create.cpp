@@ -25,6 +25,8 @@ static const at::TensorImpl *peek(const ct_tensor *tensor) {
   return reinterpret_cast<const at::TensorImpl *>(tensor);
 }
 
+ct_tensor *ct_retain(const ct_tensor *tensor) { return give(get(tensor)); }
+
 void ct_release(ct_tensor *tensor) {
   auto *object = reinterpret_cast<at::TensorImpl *>(tensor);
   (void)c10::intrusive_ptr<at::TensorImpl, at::UndefinedTensorImpl>::reclaim(object);

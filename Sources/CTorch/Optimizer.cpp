@@ -13,7 +13,7 @@ using namespace ctorch;
 namespace {
 
 struct Coefficients {
-  double keep, beta1, beta2, step_size, inverse_root_correction, epsilon;
+  double keep, beta1, beta2, step_size, inverse_root_correction, epsilon, factor;
 };
 
 // The decoupled decay of AdamW (arXiv:1711.05101, algorithm 2), one pass over memory.
@@ -24,9 +24,9 @@ void update(Weight *__restrict weight, const Gradient *__restrict gradient, Stat
   const State beta2 = static_cast<State>(c.beta2), step_size = static_cast<State>(c.step_size);
   const State rest1 = static_cast<State>(1 - c.beta1), rest2 = static_cast<State>(1 - c.beta2);
   const State correction = static_cast<State>(c.inverse_root_correction);
-  const State epsilon = static_cast<State>(c.epsilon);
+  const State epsilon = static_cast<State>(c.epsilon), factor = static_cast<State>(c.factor);
   for (int64_t i = 0; i < count; i++) {
-    State g = static_cast<State>(gradient[i]);
+    State g = static_cast<State>(gradient[i]) * factor;
     State m = beta1 * first[i] + rest1 * g;
     State v = beta2 * second[i] + rest2 * g * g;
     State w = keep * master[i] - step_size * m / (std::sqrt(v) * correction + epsilon);
@@ -53,14 +53,17 @@ void update_all(const at::Tensor &weight, const at::Tensor &gradient, const at::
 
 void update_on_cpu(const at::Tensor &weight, const at::Tensor &gradient, const at::Tensor &master,
                    const at::Tensor &first, const at::Tensor &second, const Coefficients &c) {
-  at::Tensor g = gradient.scalar_type() == weight.scalar_type() ? gradient : gradient.to(weight.scalar_type());
-  g = g.contiguous();
+  bool is_wide = gradient.scalar_type() == at::kFloat && master.scalar_type() == at::kFloat;
+  at::Tensor g = (is_wide ? gradient : gradient.to(weight.scalar_type())).contiguous();
   switch (weight.scalar_type()) {
     case at::kFloat: return update_all<float, float, float>(weight, g, master, first, second, c);
     case at::kDouble: return update_all<double, double, double>(weight, g, master, first, second, c);
     case at::kBFloat16:
+      if (is_wide) return update_all<c10::BFloat16, float, float>(weight, g, master, first, second, c);
       return update_all<c10::BFloat16, c10::BFloat16, float>(weight, g, master, first, second, c);
-    case at::kHalf: return update_all<c10::Half, c10::Half, float>(weight, g, master, first, second, c);
+    case at::kHalf:
+      if (is_wide) return update_all<c10::Half, float, float>(weight, g, master, first, second, c);
+      return update_all<c10::Half, c10::Half, float>(weight, g, master, first, second, c);
     default: TORCH_CHECK(false, "weights of dtype ", weight.scalar_type(), " cannot be trained");
   }
 }
@@ -132,10 +135,12 @@ ct_status ct_adamw(const ct_adamw_settings *settings, ct_tensor *const *weights,
                    ct_tensor *const *second_moments, ptrdiff_t count) {
   return guarded([&] {
     at::NoGradGuard guard;
+    bool is_scaled = settings->gradient_factor != 1;
     double correction1 = 1 - std::pow(settings->beta1, static_cast<double>(settings->step));
     double correction2 = 1 - std::pow(settings->beta2, static_cast<double>(settings->step));
     Coefficients c{1 - settings->rate * settings->decay, settings->beta1, settings->beta2,
-                   settings->rate / correction1, 1 / std::sqrt(correction2), settings->epsilon};
+                   settings->rate / correction1, 1 / std::sqrt(correction2), settings->epsilon,
+                   settings->gradient_factor};
     std::vector<at::Tensor> fused_weights, fused_gradients, fused_first, fused_second, steps, copied, copies;
     for (ptrdiff_t i = 0; i < count; i++) {
       at::Tensor weight = get(weights[i]), gradient = get(gradients[i]);
@@ -148,7 +153,8 @@ ct_status ct_adamw(const ct_adamw_settings *settings, ct_tensor *const *weights,
         continue;
       }
       fused_weights.push_back(master);
-      fused_gradients.push_back(gradient.to(master.scalar_type()));
+      // libtorch writes scaled gradients back, so where they are scaled it gets copies.
+      fused_gradients.push_back(gradient.to(master.scalar_type(), /*non_blocking=*/false, is_scaled));
       fused_first.push_back(first);
       fused_second.push_back(second);
       steps.push_back(at::full({}, static_cast<double>(settings->step),
@@ -159,9 +165,14 @@ ct_status ct_adamw(const ct_adamw_settings *settings, ct_tensor *const *weights,
       }
     }
     if (!fused_weights.empty()) {
+      std::optional<at::Tensor> scale;  // libtorch divides by it
+      if (is_scaled) {
+        scale = at::full({}, 1 / settings->gradient_factor,
+                         at::TensorOptions().dtype(at::kFloat).device(fused_weights[0].device()));
+      }
       at::_fused_adamw_(fused_weights, fused_gradients, fused_first, fused_second, {}, steps, settings->rate,
                         settings->beta1, settings->beta2, settings->decay, settings->epsilon,
-                        /*amsgrad=*/false, /*maximize=*/false);
+                        /*amsgrad=*/false, /*maximize=*/false, scale);
     }
     for (size_t i = 0; i < copied.size(); i++) copied[i].copy_(copies[i]);
   });

@@ -14,6 +14,9 @@ public func withGradients<Result, Failure: Error>(
     try withGradients(enabled: true, body)
 }
 
+/// Whether derivatives are recorded on this thread.
+public var gradientsEnabled: Bool { ct_gradients_enabled() }
+
 private func withGradients<Result, Failure: Error>(
     enabled: Bool, _ body: () throws(Failure) -> Result
 ) throws(Failure) -> Result {

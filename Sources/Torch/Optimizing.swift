@@ -13,9 +13,13 @@ public struct AdamWSettings: Sendable {
     /// Which update this is for these weights, 1 for the first.
     public var step: Int
 
+    /// What every gradient is multiplied by, in the precision of the moments: 1 over the scale of the loss.
+    public var gradientFactor: Double
+
     /// Settings of one update.
     public init(
-        rate: Double, beta1: Double, beta2: Double, epsilon: Double, decay: Double, step: Int
+        rate: Double, beta1: Double, beta2: Double, epsilon: Double, decay: Double, step: Int,
+        gradientFactor: Double = 1
     ) {
         self.rate = rate
         self.beta1 = beta1
@@ -23,13 +27,14 @@ public struct AdamWSettings: Sendable {
         self.epsilon = epsilon
         self.decay = decay
         self.step = step
+        self.gradientFactor = gradientFactor
     }
 }
 
 /// One AdamW update (arXiv:1711.05101, algorithm 2) of many weights in place, one pass over their memory.
 ///
 /// - Parameters:
-///   - gradients: one per weight.
+///   - gradients: one per weight, of its type or fp32.
 ///   - masters: fp32 copies that take the update where the weight is bf16 or fp16, nil for other weights.
 ///   - firstMoments: as `secondMoments`, fp32 (fp64 for fp64 weights), of the weights' shapes.
 public func updateAdamW(
@@ -39,7 +44,8 @@ public func updateAdamW(
     var values = ct_adamw_settings(
         rate: settings.rate, beta1: settings.beta1, beta2: settings.beta2,
         epsilon: settings.epsilon,
-        decay: settings.decay, step: Int64(settings.step))
+        decay: settings.decay, step: Int64(settings.step),
+        gradient_factor: settings.gradientFactor)
     let count = weights.count
     guard
         [gradients.count, masters.count, firstMoments.count, secondMoments.count]

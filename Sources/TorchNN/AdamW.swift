@@ -68,7 +68,9 @@ public final class AdamW {
     public var tensors: [Tensor] { slots.flatMap { $0.map(\.weight) } }
 
     /// Updates every weight that has a gradient, with each group's rate times `rateMultiplier`.
-    public func step(rateMultiplier: Double = 1) {
+    ///
+    /// - Parameter gradientFactor: what every gradient is multiplied by, in fp32 whatever its type.
+    public func step(rateMultiplier: Double = 1, gradientFactor: Double = 1) {
         for (index, group) in groups.enumerated() {
             var waiting: [Int: [(slot: Slot, gradient: Tensor)]] = [:]
             for position in slots[index].indices {
@@ -80,7 +82,7 @@ public final class AdamW {
             for (step, members) in waiting {
                 let settings = AdamWSettings(
                     rate: group.rate * rateMultiplier, beta1: beta1, beta2: beta2, epsilon: epsilon,
-                    decay: group.decay, step: step)
+                    decay: group.decay, step: step, gradientFactor: gradientFactor)
                 updateAdamW(
                     settings, weights: members.map(\.slot.weight),
                     gradients: members.map(\.gradient),

@@ -1,11 +1,12 @@
 import Torch
 
-/// `x W^T + b` on the last axis.
+/// `x W^T + b` on the last axis, and a low-rank adapter's output where the store gives it one.
 public struct Linear {
     /// `[out, in]`.
     public let weight: Tensor
     /// `[out]`.
     public let bias: Tensor?
+    let adapter: LowRankAdapter?
 
     /// Registers `weight` and, unless turned off, `bias`; the bias starts even in ±1/√in when the weight
     /// starts by fan in, and at zero otherwise.
@@ -19,17 +20,23 @@ public struct Linear {
             start = .uniform(bound: 1 / Double(max(inWidth, 1)).squareRoot())
         }
         self.bias = bias ? try scope.parameter("bias", shape: [outWidth], initial: start) : nil
+        adapter = try scope.store.adapter(for: scope.path, from: inWidth, to: outWidth)
     }
 
     /// A layer over tensors that are there already, such as a tied weight.
     public init(weight: Tensor, bias: Tensor? = nil) {
         self.weight = weight
         self.bias = bias
+        adapter = nil
     }
 
     /// - Parameter input: `[…, in]`.
     /// - Returns: `[…, out]`.
-    public func callAsFunction(_ input: Tensor) -> Tensor { input.linear(weight, bias: bias) }
+    public func callAsFunction(_ input: Tensor) -> Tensor {
+        let output = input.linear(weight, bias: bias)
+        guard let adapter else { return output }
+        return output + adapter(input)
+    }
 }
 
 /// A table of rows, looked up by id.

@@ -12,6 +12,8 @@ public enum ParameterError: Error, CustomStringConvertible, Equatable {
     case unclaimed(names: [String], source: String, nearest: String?)
     /// A second name was to be given to a parameter that does not exist.
     case unknownTie(name: String, target: String)
+    /// An adapter's target that no linear layer matches.
+    case unmatchedTarget(String, nearest: String?)
     /// Saved optimizer state that does not belong to the optimizer's parameters.
     case foreignState(reason: String)
 
@@ -33,6 +35,8 @@ public enum ParameterError: Error, CustomStringConvertible, Equatable {
                 + (names.count > 5 ? " and \(names.count - 5) more" : "") + Self.hint(nearest)
         case .unknownTie(let name, let target):
             "\"\(name)\" cannot be tied to \"\(target)\": there is no such parameter"
+        case .unmatchedTarget(let target, let nearest):
+            "lora.targets: no linear layer matches \"\(target)\"" + Self.hint(nearest)
         case .foreignState(let reason): "the optimizer state does not fit: \(reason)"
         }
     }

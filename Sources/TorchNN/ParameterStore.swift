@@ -42,6 +42,15 @@ public final class ParameterStore {
     public private(set) var faults: [ParameterError] = []
     /// Where the parameters of a store without values came from.
     private(set) var claimed: [String: Offer] = [:]
+    private var trainsAdapters = false
+    /// What decides the adapters' dropout masks.
+    public let dropout = DropoutNoise()
+    // Kept by ParameterStore+Adapters.swift.
+    var adaptations: [Adaptation] = []
+    var adapters: [String: LowRankAdapter] = [:]
+    var adapterParameters: Set<String> = []
+    var linearLayers: Set<String> = []
+    var matchedTargets: Set<String> = []
 
     /// An empty store.
     public init(dtype: DType = .float32, device: Device = .cpu, seed: UInt64) {
@@ -134,9 +143,11 @@ public final class ParameterStore {
     /// Lets offered tensors stay unclaimed whose full name matches one of `patterns` (`*` for anything).
     public func ignore(_ patterns: [String]) { ignored += patterns.map(NamePattern.init) }
 
-    /// Makes sure that every offered tensor was claimed or ignored, then lets go of the files.
+    /// Makes sure that every offered tensor was claimed or ignored and every adapter's target matched, then lets go
+    /// of the files.
     ///
-    /// - Throws: ``ParameterError/unclaimed(names:source:nearest:)``. Missing, misshapen and duplicate
+    /// - Throws: ``ParameterError/unclaimed(names:source:nearest:)`` or
+    ///   ``ParameterError/unmatchedTarget(_:nearest:)``. Missing, misshapen and duplicate
     ///   names were reported when the parameter was asked for.
     public func checkComplete() throws {
         let unclaimed = unclaimedNames.filter { name in !ignored.contains { $0.matches(name) } }
@@ -144,6 +155,7 @@ public final class ParameterStore {
             let nearest = nearestName(to: first, among: parameters.keys)
             try report(.unclaimed(names: unclaimed, source: offer.source, nearest: nearest))
         }
+        try checkTargets()
         offers = [:]
     }
 
@@ -229,7 +241,8 @@ public final class ParameterStore {
             return made
         }
         if let coverage = coverages.first(where: { coverage in
-            Self.isUnder(coverage.prefix, name) && !coverage.optional.contains { $0.matches(name) }
+            Self.isUnder(coverage.prefix, name) && !isAdapter(name)
+                && !coverage.optional.contains { $0.matches(name) }
         }) {
             try report(
                 .missing(
@@ -253,10 +266,12 @@ public final class ParameterStore {
     ///
     /// A prefix is a name or a whole beginning of names: `vision` has `vision.patch`, not `visionary`;
     /// the empty prefix has everything.
+    /// - Parameter adapters: trains all low-rank adapters too, wherever they are.
     /// - Returns: prefixes that no parameter made so far is under.
     @discardableResult
-    public func train(_ prefixes: [String]) -> [String] {
+    public func train(_ prefixes: [String], adapters: Bool = false) -> [String] {
         trainedPrefixes = prefixes
+        trainsAdapters = adapters
         for (name, tensor) in parameters {
             let trained = isTrained(name)
             tensor.requiresGradient = trained
@@ -276,7 +291,8 @@ public final class ParameterStore {
     }
 
     private func isTrained(_ name: String) -> Bool {
-        !buffers.contains(name) && trainedPrefixes.contains { Self.isUnder($0, name) }
+        if trainsAdapters && isAdapter(name) { return true }
+        return !buffers.contains(name) && trainedPrefixes.contains { Self.isUnder($0, name) }
     }
 
     /// A prefix as it stands before names: with a dot at its end unless it is empty.
@@ -304,22 +320,26 @@ public final class ParameterStore {
         copy.parameters = parameters.mapValues { tensor in
             tensor.requiresGradient ? tensor.snapshot() : tensor.detached()
         }
+        copy.adapterParameters = adapterParameters
+        copy.adapters = adapters.mapValues { $0.with(values: copy.parameters) }
         return copy
     }
 
-    /// Writes the parameters under `prefix`, the prefix cut off their names, as one safetensors file.
+    /// Writes the parameters under `prefix`, the prefix cut off their names, as one safetensors file; adapters are
+    /// left out, as in ``saved(under:merging:)``.
     ///
     /// - Parameters:
     ///   - prefix: what ``load(_:prefix:renaming:ignoring:optional:)`` would be given, such as `vision`.
     ///   - renaming: the name in the file for a name without prefix; nil leaves the tensor out.
     ///   - dtype: cast to this type; nil keeps each parameter's own.
+    ///   - merging: adds the adapters to the weights of their layers.
     public func save(
         to path: String, prefix: String = "", renaming: ((String) -> String?)? = nil,
-        dtype: DType? = nil, metadata: [String: String] = ["format": "pt"]
+        dtype: DType? = nil, merging: Bool = false, metadata: [String: String] = ["format": "pt"]
     ) throws {
         var tensors: [(String, Tensor)] = []
         let start = Self.beginning(prefix)
-        for (name, tensor) in self.tensors(under: start) {
+        for (name, tensor) in saved(under: start, merging: merging) {
             let short = String(name.dropFirst(start.count))
             guard let renamed = renaming.map({ $0(short) }) ?? short else { continue }
             tensors.append((renamed, dtype.map { tensor.detached().to($0) } ?? tensor))

@@ -1,16 +1,28 @@
 import Prompting
 import Torch
 
-/// A padded batch of prompts with their pictures' tokens put in place, as index tables.
+/// A batch of prompts with their pictures' tokens put in place, as index tables.
 ///
 /// Every position of `[B, T]` names the row it takes its embedding from: text rows first, then the visual tokens
 /// of all pictures in order. Padding repeats text row 0. On the right, as in training, causality and the list of
 /// predicting positions keep it out of every result; on the left, as in batched generation, the decoder is told.
 public struct PromptBatch {
-    /// Number of prompts, B.
+    /// How prompts of different lengths share a batch.
+    public enum Arrangement: Sendable {
+        /// A row each, padding behind.
+        case padded
+        /// A row each, padding in front, as batched generation wants it.
+        case leftPadded
+        /// Back to back in one row, without padding.
+        case packed
+    }
+
+    /// Number of rows, B: as many as prompts, or one when they are packed.
     public let count: Int
-    /// Longest expanded prompt, T.
+    /// Length of a row, T: the longest expanded prompt, or all of them together.
     public let length: Int
+    /// How the decoder is to read the rows.
+    public let layout: SequenceLayout
     /// Expanded length of each prompt.
     public let lengths: [Int]
     // Ids of all text positions of all prompts, in order.
@@ -25,11 +37,10 @@ public struct PromptBatch {
     ///   - prompts: ids with ``PromptIDs/imageToken`` where a picture stands, which of them are supervised, and the
     ///     number of visual tokens of each of its pictures.
     ///   - names: of the prompts, for errors.
-    ///   - padsLeft: padding in front, as batched generation wants it.
     /// - Throws: ``VLSAError/input(_:)`` for a prompt with another number of places than pictures, or without text.
     public init(
         prompts: [(ids: [Int], isSupervised: [Bool], pictures: [Int])], names: [String],
-        padsLeft: Bool = false
+        arrangement: Arrangement = .padded
     ) throws {
         var textIDs: [Int] = []
         var expanded: [[Int]] = []  // >= 0: row of textIDs; < 0: -(visual row) - 1
@@ -64,27 +75,36 @@ public struct PromptBatch {
             expanded.append(positions)
             supervised.append(flags)
         }
-        count = prompts.count
-        lengths = expanded.map(\.count)
+        let lengths = expanded.map(\.count)
         let longest = lengths.max() ?? 0
-        length = longest
+        self.lengths = lengths
+        switch arrangement {
+        case .padded: (count, length, layout) = (prompts.count, longest, .dense)
+        case .leftPadded:
+            let padding = lengths.map { longest - $0 }
+            let isEven = padding.allSatisfy { $0 == 0 }
+            (count, length) = (prompts.count, longest)
+            layout = isEven ? .dense : .leftPadded(padding)
+        case .packed: (count, length, layout) = (1, lengths.reduce(0, +), .packed(lengths))
+        }
         self.textIDs = textIDs
         var sources: [Int] = []
-        sources.reserveCapacity(count * longest)
+        sources.reserveCapacity(count * length)
         var predictingRows: [Int] = []
         var targets: [Int] = []
-        for (row, positions) in expanded.enumerated() {
-            let padding = Array(repeating: 0, count: longest - positions.count)
-            let start = padsLeft ? padding.count : 0
-            if padsLeft { sources += padding }
+        for (prompt, positions) in expanded.enumerated() {
+            let padding = Array(
+                repeating: 0, count: arrangement == .packed ? 0 : longest - positions.count)
+            if arrangement == .leftPadded { sources += padding }
+            let start = sources.count
             for (place, position) in positions.enumerated() {
                 sources.append(position >= 0 ? position : textIDs.count - position - 1)
-                if place > 0, supervised[row][place] {
-                    predictingRows.append(row * longest + start + place - 1)
+                if place > 0, supervised[prompt][place] {
+                    predictingRows.append(start + place - 1)
                     targets.append(textIDs[position])
                 }
             }
-            if !padsLeft { sources += padding }
+            if arrangement == .padded { sources += padding }
         }
         self.sources = sources
         self.predictingRows = predictingRows

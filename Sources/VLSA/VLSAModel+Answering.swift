@@ -47,12 +47,12 @@ extension VLSAModel {
                 prompts: questions.map { question in
                     let ids = question.prompt.ids
                     return (ids, ids.map { _ in false }, question.pictures.map { counts[$0] })
-                }, names: questions.indices.map { "question \($0 + 1)" }, padsLeft: true)
-            let padding = batch.lengths.map { batch.length - $0 }
+                }, names: questions.indices.map { "question \($0 + 1)" },
+                arrangement: .leftPadded)
             let stops = stopIDs
             let ids = language.generate(
                 batch.embeddings(in: language, visual: asked, device: store.device),
-                layout: padding.allSatisfy { $0 == 0 } ? .dense : .leftPadded(padding),
+                layout: batch.layout,
                 limit: limit, stopIDs: stops, sampler: sampler, onToken: onToken)
             return ids.map { row in
                 tokenizer.decode(row.filter { !stops.contains($0) })

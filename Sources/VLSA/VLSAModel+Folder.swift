@@ -11,12 +11,15 @@ extension VLSAModel {
     /// - Parameters:
     ///   - addingTokens: the language model's vocabulary gets those of them that it lacks.
     ///   - seed: of the new parts' initial values.
+    ///   - lora: new adapters.
     /// - Throws: when a part is missing, does not load, or does not fit the others.
     public convenience init(
         assembling folders: PartFolders, configuration: VLSAConfiguration,
-        addingTokens tokens: [String] = [], dtype: DType = .float32, device: Device = .cpu, seed: UInt64 = 0
+        addingTokens tokens: [String] = [], dtype: DType = .float32, device: Device = .cpu, seed: UInt64 = 0,
+        lora: LoRAConfiguration? = nil
     ) throws {
         let store = ParameterStore(dtype: dtype, device: device, seed: seed)
+        if let lora { store.adapt(lora) }
         if let projector = folders.projector {
             let file = try SafetensorsFile(path: projector + "/model.safetensors")
             try store.load([file], prefix: "projector")
@@ -28,16 +31,17 @@ extension VLSAModel {
         try store.checkComplete()
     }
 
-    /// A model saved by ``save(to:)``.
+    /// A model saved by ``save(to:merging:)``, with its adapters.
     ///
     /// - Parameters:
     ///   - sections: what a later stage changes in the saved configuration.
     ///   - addingTokens: the language model's vocabulary gets those of them that it lacks.
+    ///   - lora: adapters that a stage asks for: new ones, or the folder's own to be trained on.
     ///   - forInference: leaves the denoiser and Epigone out: answering does not need them.
     public convenience init(
         folder: String, replacing sections: StageSections = StageSections(),
         addingTokens tokens: [String] = [], dtype: DType = .float32, device: Device = .cpu, seed: UInt64 = 0,
-        forInference: Bool = false
+        lora: LoRAConfiguration? = nil, forInference: Bool = false
     ) throws {
         try self.init(
             folder: folder, replacing: sections, addingTokens: tokens, forInference: forInference,
@@ -72,11 +76,14 @@ extension VLSAModel {
                 }
             }
         }
+        try VLSAModel.prepareAdapters(
+            of: folder, parts: configuration.parts, lora: lora, in: store)
         try self.init(configuration, parts: folders, addingTokens: tokens, store: store)
         try store.checkComplete()
     }
 
     /// What a stage would make of a model that exists as shapes alone (``store`` on ``Torch/Device/meta``)
+<<<<<<< HEAD
     /// once that was trained and saved: what ``init(folder:replacing:dtype:device:seed:forInference:)`` makes
     /// of the folder, before there is one.
     ///
@@ -84,15 +91,24 @@ extension VLSAModel {
     public convenience init(
         following previous: VLSAModel, replacing sections: StageSections,
         addingTokens tokens: [String] = [], dtype: DType
+=======
+    /// once that was trained and saved: what ``init(folder:replacing:addingTokens:dtype:device:seed:lora:forInference:)``
+    /// makes of the folder, before there is one.
+    public convenience init(
+        following previous: VLSAModel, replacing sections: StageSections, dtype: DType,
+        lora: LoRAConfiguration? = nil
+>>>>>>> bd27383 (Train low-rank adapters; scale fp16 losses and sum half-precision gradients in fp32)
     ) throws {
         let configuration = previous.configuration.replacing(sections)
         let store = ParameterStore(dtype: dtype, device: .meta, seed: 0)
         for part in configuration.alignerParts(from: previous.configuration) {
-            for (name, tensor) in previous.store.tensors(under: part) {
+            for (name, tensor) in previous.store.saved(under: part) {
                 try store.offer(name, tensor, source: "the stage before")
             }
             store.cover(part, source: "the stage before")
         }
+        try VLSAModel.prepareAdapters(
+            following: previous, parts: configuration.parts, lora: lora, in: store)
         var folders = previous.folders
         (folders.projector, folders.perceiver) = (nil, nil)
         if previous.reconstruction == nil { (folders.denoiser, folders.latents) = (nil, nil) }
@@ -104,28 +120,41 @@ extension VLSAModel {
     }
 
     /// Writes the model as a folder: `config.json` and the aligner's weights, and beneath it every other part
-    /// as the Hugging Face or diffusers folder of its family. ``init(folder:replacing:dtype:device:seed:forInference:)``
-    /// loads it back.
+    /// as the Hugging Face or diffusers folder of its family. Adapters go to `adapters/PART`, as PEFT keeps them.
+    /// ``init(folder:replacing:dtype:device:seed:lora:forInference:)`` loads it back.
+    ///
+    /// - Parameter merging: adds the adapters to the weights instead, so that the folder does without them.
+    public func save(to folder: String, merging: Bool) throws {
+        try save(store, to: folder, merging: merging)
+    }
+
+    /// As ``save(to:merging:)``, with adapters in files of their own.
     public func save(to folder: String) throws { try save(store, to: folder) }
 
-    /// As ``save(to:)``, with the weights of a snapshot of ``store``. Besides them it reads only what never
+    /// As ``save(to:merging:)``, with the weights of a snapshot of ``store``. Besides them it reads only what never
     /// changes, so it may run on another thread while the model learns.
     public func save(_ weights: ParameterStore, to folder: String) throws {
+        try save(weights, to: folder, merging: false)
+    }
+
+    private func save(_ weights: ParameterStore, to folder: String, merging: Bool) throws {
         let files = FileManager.default
         try files.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         try encoder.encode(configuration).write(to: URL(fileURLWithPath: folder + "/config.json"))
-        let aligner = weights.names
-            .filter { name in ["perceiver.", "projector.", "epigone.", "balance.", "newline."].contains { name.hasPrefix($0) } }
-            .compactMap { name in weights[name].map { (name, $0) } }
+        let aligner = ["balance", "epigone", "newline", "perceiver", "projector"].flatMap {
+            weights.saved(under: $0, merging: merging)
+        }
         try SafetensorsFile.write(
             aligner, metadata: ["format": "pt"], to: folder + "/model.safetensors")
 
         try saveFolder(
-            vision.configuration, part: "vision", of: weights, to: folder + "/vision")
+            vision.configuration, part: "vision", of: weights, to: folder + "/vision",
+            merging: merging)
         try saveFolder(
-            language.configuration, part: "language", of: weights, to: folder + "/language")
+            language.configuration, part: "language", of: weights, to: folder + "/language",
+            merging: merging)
         for name in ["tokenizer.json", "tokenizer_config.json", "generation_config.json"] {
             try copy(folders.language + "/" + name, to: folder + "/language/" + name)
         }
@@ -136,9 +165,10 @@ extension VLSAModel {
         if let reconstruction {
             try saveFolder(
                 reconstruction.denoiser.configuration, part: "denoiser", of: weights,
-                to: folder + "/denoiser")
+                to: folder + "/denoiser", merging: merging)
             try copyFolder(folders.latents, to: folder + "/latents")
         }
+        if !merging { try saveAdapters(of: weights, to: folder) }
     }
 
     private func copy(_ source: String, to destination: String) throws {

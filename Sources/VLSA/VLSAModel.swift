@@ -45,6 +45,11 @@ public struct VLSALosses {
     public let visualCount: Int
 }
 
+/// A part of a model whose intermediate values need not be kept for the derivative.
+public enum CheckpointedPart: String, Codable, CaseIterable, Sendable {
+    case vision, perceiver, language, denoiser
+}
+
 /// A vision-language model: tower, SA-Perceiver, projector and decoder, and in training the denoiser that must
 /// rebuild the pictures from the visual tokens.
 public final class VLSAModel {
@@ -75,6 +80,10 @@ public final class VLSAModel {
     public let stopIDs: Set<Int>
     /// Ids of the tokens that the language model got when this model was made; they are saved with it.
     public let addedTokens: Range<Int>
+    /// Parts whose layers are run a second time in the backward pass instead of keeping what they computed.
+    public var checkpointedParts: Set<CheckpointedPart> = []
+    /// Whether the samples of a training batch stand back to back in one row, without padding.
+    public var packsSequences = false
     let folders: PartFolders
     let grownTokenizer: Data?
 
@@ -249,15 +258,24 @@ public final class VLSAModel {
             let tileCount = grid[0] * grid[1]
             let rows = members.flatMap { starts[$0]..<(starts[$0] + tileCount) }
             let (length, width) = (features.shape[1], features.shape[2])
-            let compressed = perceiver(
-                features.selecting(Tensor(members, shape: [members.count], device: store.device), axis: 0),
-                tiles: features.selecting(
+            let places = TokenPlaces(
+                columns: grid[0], rows: grid[1], side: tokensPerSide, device: store.device)
+            let compress = { (inputs: [Tensor]) -> [Tensor] in
+                let compressed = perceiver(inputs[0], tiles: inputs[1], places: places)
+                return [compressed.tokens, compressed.pooled]
+            }
+            let inputs = [
+                features.selecting(
+                    Tensor(members, shape: [members.count], device: store.device), axis: 0),
+                features.selecting(
                     Tensor(rows, shape: [rows.count], device: store.device), axis: 0
                 ).reshaped([members.count, tileCount * length, width]),
-                places: TokenPlaces(
-                    columns: grid[0], rows: grid[1], side: tokensPerSide, device: store.device))
-            tokens.append(compressed.tokens)
-            pooled.append(compressed.pooled)
+            ]
+            let compressed =
+                checkpointedParts.contains(.perceiver)
+                ? checkpointed(inputs, results: 2, compress) : compress(inputs)
+            tokens.append(compressed[0])
+            pooled.append(compressed[1])
             order += members
         }
         var all = Tensor.concatenated(tokens, axis: 0)
@@ -281,7 +299,8 @@ public final class VLSAModel {
     func features(of pictures: [TiledPicture]) -> Tensor {
         let counts = pictures.map { perceiver == nil && newline == nil ? 0 : $0.tileCount }
         let features = vision.features(
-            pixels(of: pictures, tileCounts: counts), configuration.features)
+            pixels(of: pictures, tileCounts: counts), configuration.features,
+            isCheckpointed: checkpointedParts.contains(.vision))
         return perceiver?.configuration.space == .language ? projector(features) : features
     }
 
@@ -322,16 +341,18 @@ public final class VLSAModel {
     ///
     /// - Parameter generators: one for each sample; they draw the reconstruction's times and noise.
     public func losses(_ samples: [Sample], generators: [Generator]) throws -> VLSALosses {
+        prepareDropout(generators)
         let pictures = samples.flatMap(\.pictures)
         let seen = pictures.isEmpty ? nil : see(pictures)
         let batch = try PromptBatch(
             prompts: samples.map { sample in
                 (sample.ids, sample.isSupervised, sample.pictures.map { visualTokenCounter($0.geometry) })
-            }, names: samples.map(\.recordID))
+            }, names: samples.map(\.recordID), arrangement: packsSequences ? .packed : .padded)
         let hidden = language(
             batch.embeddings(
                 in: language, visual: seen.map { watched($0.rows, for: "text") },
-                device: store.device))
+                device: store.device), layout: batch.layout,
+            isCheckpointed: checkpointedParts.contains(.language))
         let text =
             batch.targets.isEmpty
             ? nil : language.loss(hidden, rows: batch.predictingRows, targets: batch.targets)
@@ -345,7 +366,7 @@ public final class VLSAModel {
                 of: z, tokens: watched(seen.tokens, for: "visual"), pooled: pooled,
                 generators: zip(samples, generators).flatMap { sample, generator in
                     sample.pictures.map { _ in generator }
-                })
+                }, isCheckpointed: checkpointedParts.contains(.denoiser))
         }
         return VLSALosses(
             text: text?.sum, textCount: batch.targets.count, visual: visual,

@@ -36,7 +36,7 @@ func lineRun(
         plan: plan, folder: folder,
         options: RunOptions(resume: resume, progress: .silent, watchesSignals: signals),
         model: { origin in
-            let dtype: DType = plan.dtype == .bfloat16 ? .bfloat16 : .float32
+            let dtype = plan.dtype.type
             let model =
                 switch origin {
                 case .plan: try LineModel(dtype: dtype)
@@ -134,10 +134,13 @@ func differences(_ a: String, _ b: String, step: Int = 12) throws -> [String] {
     }
 
     /// Stopped after any step, resumed, stopped again: to the bit the run that never stopped.
-    @Test(arguments: ["float32", "bfloat16"])
+    @Test(arguments: ["float32", "bfloat16", "float16"])
     func aResumedRunEqualsAnUnbrokenOne(dtype: String) throws {
         let folder = try TemporaryFolder()
-        let dtype = ["dtype=\(dtype)"]
+        // The scale overflows at first, then doubles every three steps.
+        let dtype = [
+            "dtype=\(dtype)", "optimizer.lossScale=16777216", "optimizer.lossScaleInterval=3",
+        ]
         _ = try lineRun(folder.path + "/whole", dtype).train()
         for crashes in [[1], [5], [7, 11], [3, 6, 12]] {
             let path = folder.path + "/broken-\(crashes)"

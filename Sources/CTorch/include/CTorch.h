@@ -61,6 +61,8 @@ void ct_set_gradients_enabled(bool enabled);
 // ---- Create.cpp
 
 void ct_release(ct_tensor *tensor);
+// A second handle of the same tensor.
+ct_tensor *ct_retain(const ct_tensor *tensor);
 ptrdiff_t ct_rank(const ct_tensor *tensor);
 // Writes `ct_rank` sizes.
 void ct_shape(const ct_tensor *tensor, ptrdiff_t *sizes);
@@ -112,6 +114,14 @@ ct_status ct_gradients(const ct_tensor *output, const ct_tensor *const *inputs, 
 // squares to *sum, an fp32 scalar that starts at 0.
 ct_status ct_watch_gradient(const ct_tensor *tensor, ct_tensor **out, ct_tensor **sum);
 ct_status ct_detach(const ct_tensor *tensor, ct_tensor **out);
+// A piece of a model: owns the inputs it is given and gives out_count new tensors.
+typedef void (*ct_segment_body)(void *context, ct_tensor *const *inputs, ptrdiff_t count, ct_tensor **outs,
+                                ptrdiff_t out_count);
+typedef void (*ct_segment_release)(void *context);
+// The segment's results, of whose operations nothing is kept: the derivative runs it again, perhaps on another
+// thread. `context` is released when nothing needs it any more, also on failure.
+ct_status ct_checkpoint(const ct_tensor *const *inputs, ptrdiff_t count, ct_segment_body body, void *context,
+                        ct_segment_release release, ct_tensor **outs, ptrdiff_t out_count);
 
 // ---- Shape.cpp
 
@@ -253,10 +263,11 @@ ct_status ct_scale_all(const ct_tensor *const *tensors, ptrdiff_t count, double 
 
 typedef struct {
   double rate, beta1, beta2, epsilon, decay;
-  int64_t step;  // 1 for the first
+  int64_t step;            // 1 for the first
+  double gradient_factor;  // what each gradient is multiplied by, in the moments' dtype
 } ct_adamw_settings;
 // One AdamW step over `count` weights. A master (fp32) is NULL where the weight is its own master; moments
-// have the master's dtype. Weights, masters and moments are changed in place, gradients are only read.
+// have the master's dtype; gradients may be fp32 beside half-precision weights. Weights, masters and moments are changed in place, gradients are only read.
 ct_status ct_adamw(const ct_adamw_settings *settings, ct_tensor *const *weights, ct_tensor *const *gradients,
                    ct_tensor *const *masters, ct_tensor *const *first_moments,
                    ct_tensor *const *second_moments, ptrdiff_t count);

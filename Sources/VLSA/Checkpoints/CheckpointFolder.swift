@@ -149,7 +149,7 @@ public struct CheckpointFolder: Sendable {
     /// Configurations are small; an index of a large model is not.
     private static let configurationLimit = 1 << 24
 
-    private static func decode<Value: Decodable>(
+    static func decode<Value: Decodable>(
         _ type: Value.Type, path: String, file: String, limit: Int = configurationLimit
     ) throws -> Value {
         let place = path + "/" + file

@@ -61,8 +61,10 @@ extension KLTLatentConfiguration: SavedConfiguration {}
 ///
 /// - Parameter prefix: the part's scope in the store, without a dot at its end; empty for all of
 ///   it.
+/// - Parameter merging: adds low-rank adapters to the weights of their layers; otherwise they are left out.
 public func saveFolder<Configuration: SavedConfiguration>(
-    _ configuration: Configuration, part prefix: String, of store: ParameterStore, to path: String
+    _ configuration: Configuration, part prefix: String, of store: ParameterStore, to path: String,
+    merging: Bool = false
 ) throws {
     do {
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
@@ -71,7 +73,7 @@ public func saveFolder<Configuration: SavedConfiguration>(
     }
     try store.save(
         to: path + "/" + Configuration.weightFile, prefix: prefix,
-        renaming: configuration.publishedName)
+        renaming: configuration.publishedName, merging: merging)
     let stored = StoredConfiguration(
         base: configuration, dtype: Configuration.statesDType ? store.dtype.rawValue : nil)
     do {

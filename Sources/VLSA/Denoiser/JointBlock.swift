@@ -146,6 +146,18 @@ struct JointBlock {
         return (image, prompt + promptAfter.gate * promptFeedForward(promptAfter(prompt)))
     }
 
+    /// As the call, run again for the derivative instead of kept where `isCheckpointed`.
+    func passed(
+        _ x: Tensor, _ c: Tensor, steer: Tensor, isCheckpointed: Bool
+    ) -> (Tensor, Tensor?) {
+        guard isCheckpointed else { return self(x, c, steer: steer) }
+        let results = checkpointed([x, c, steer], results: promptOut == nil ? 1 : 2) { inputs in
+            let (image, prompt) = self(inputs[0], inputs[1], steer: inputs[2])
+            return [image] + (prompt.map { [$0] } ?? [])
+        }
+        return (results[0], promptOut == nil ? nil : results[1])
+    }
+
     /// Attention over both streams together: `[B, N, D]` and `[B, L, D]`; in the last block nobody
     /// asks what the prompt saw.
     private func attend(_ x: Tensor, _ c: Tensor) -> (Tensor, Tensor) {

@@ -41,23 +41,30 @@ public struct MMDiT {
     ///   - timesteps: `[B]`, 1000 times the flow's time, so 0 is data and 1000 noise; keep it fp32.
     ///   - context: the prompt's vectors, `[B, L, contextWidth]`.
     ///   - pooled: the prompt's one vector, `[B, pooledWidth]`.
+    ///   - isCheckpointed: keeps only what passes from block to block for the derivative.
     /// - Returns: `[B, C, h, w]`.
     public func callAsFunction(
-        _ latents: Tensor, timesteps: Tensor, context: Tensor, pooled: Tensor
+        _ latents: Tensor, timesteps: Tensor, context: Tensor, pooled: Tensor,
+        isCheckpointed: Bool = false
     ) -> Tensor {
-        traced(latents, timesteps: timesteps, context: context, pooled: pooled) { _, _, _ in }
+        traced(
+            latents, timesteps: timesteps, context: context, pooled: pooled,
+            isCheckpointed: isCheckpointed
+        ) { _, _, _ in }
     }
 
     /// The same, showing both streams after each block.
     func traced(
         _ latents: Tensor, timesteps: Tensor, context: Tensor, pooled: Tensor,
+        isCheckpointed: Bool = false,
         show: (_ block: Int, _ image: Tensor, _ prompt: Tensor?) -> Void
     ) -> Tensor {
         let steer = conditioning(timesteps, pooled).silu().unsqueezed(1)  // [B, 1, D]
         var image = patches(latents)  // [B, N, D]
         var prompt = promptEntry(context)  // [B, L, D]
         for (index, block) in blocks.enumerated() {
-            let (newImage, newPrompt) = block(image, prompt, steer: steer)
+            let (newImage, newPrompt) = block.passed(
+                image, prompt, steer: steer, isCheckpointed: isCheckpointed)
             show(index, newImage, newPrompt)
             image = newImage
             prompt = newPrompt ?? prompt

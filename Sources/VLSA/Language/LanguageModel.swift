@@ -42,13 +42,16 @@ public struct LanguageModel {
     /// The last hidden state, normed: `[B, T, D]` of `[B, T, D]`.
     ///
     /// With a `cache` the tokens follow those already in it, whose keys and values are not computed
-    /// again.
+    /// again. `isCheckpointed` keeps only what passes from layer to layer for the derivative.
     public func callAsFunction(
-        _ embeddings: Tensor, layout: SequenceLayout = .dense, cache: KeyValueCache? = nil
+        _ embeddings: Tensor, layout: SequenceLayout = .dense, cache: KeyValueCache? = nil,
+        isCheckpointed: Bool = false
     ) -> Tensor {
         let pass = pass(embeddings, layout: layout, cache: cache)
         var hidden = embeddings
-        for layer in layers { hidden = layer(hidden, pass) }
+        for layer in layers {
+            hidden = checkpointed(hidden, when: isCheckpointed) { layer($0, pass) }
+        }
         cache?.advance(by: embeddings.shape[1])
         return norm(hidden)
     }

@@ -85,14 +85,16 @@ public struct Reconstruction {
     ///   - z: frozen latents, `[B, C, h, w]`.
     ///   - tokens: visual tokens, `[B, l, d]`; `pooled`: the pooled tokens, `[B, d]`.
     ///   - generators: one for each picture, or the same for several; they draw the times and the noise.
+    ///   - isCheckpointed: keeps only what passes from block to block of the denoiser for the derivative.
     public func loss(
-        of z: Tensor, tokens: Tensor, pooled: Tensor, generators: [Generator]
+        of z: Tensor, tokens: Tensor, pooled: Tensor, generators: [Generator],
+        isCheckpointed: Bool = false
     ) -> Tensor {
         let prompt = epigone(tokens, pooled: pooled)
         return flow.loss(of: z, generators: generators) { noised, time in
             denoiser(
                 noised.to(tokens.dtype), timesteps: time * 1000, context: prompt.context,
-                pooled: prompt.pooled)
+                pooled: prompt.pooled, isCheckpointed: isCheckpointed)
         }.sum()
     }
 

@@ -90,11 +90,16 @@ extension VisionTower {
     }
 
     /// The selected hidden state: `[B, tokenCount, D]`, one token more if the class token is kept.
+    ///
+    /// - Parameter isCheckpointed: keeps only what passes from layer to layer for the derivative.
     public func features(
-        _ pixels: Tensor, _ selection: FeatureSelection = .init(), interpolating: Bool = false
+        _ pixels: Tensor, _ selection: FeatureSelection = .init(), interpolating: Bool = false,
+        isCheckpointed: Bool = false
     ) -> Tensor {
         var hidden = embed(pixels, interpolating: interpolating)
-        for index in 0..<resolved(selection.layer) { hidden = layer(index, hidden) }
+        for index in 0..<resolved(selection.layer) {
+            hidden = checkpointed(hidden, when: isCheckpointed) { layer(index, $0) }
+        }
         guard configuration.hasClassToken, !selection.keepsClassToken else { return hidden }
         return hidden.narrowed(axis: 1, start: 1, length: hidden.shape[1] - 1)
     }

@@ -14,9 +14,11 @@ extension Trainable {
     ///
     /// Every loss is summed and divided once by its count in the whole batch, so the cut into micro-batches
     /// does not show in the gradient. A loss that is not finite throws before its gradient is taken.
+    ///
+    /// - Parameter scale: what the gradient, but not the losses, is multiplied by.
     func accumulateGradients(
-        _ batch: [Example], micro: Int, step: Int, noise: SampleNoise,
-        trace: TraceFile? = nil, lastCheckpoint: () -> String?
+        _ batch: [Example], plan: BatchPlan, step: Int, noise: SampleNoise,
+        scale: Double = 1, trace: TraceFile? = nil, lastCheckpoint: () -> String?
     ) throws -> BatchLosses {
         let counts = try counts(batch)
         let names = batch.map(\.recordID)
@@ -24,9 +26,10 @@ extension Trainable {
             throw RunError.nothingSupervised(step: step, records: names)
         }
         var sums = LossSums()
-        for start in stride(from: 0, to: batch.count, by: micro) {
-            let places = start..<min(start + micro, batch.count)
-            let part = Array(batch[places])
+        let parts = plan.microBatches(of: batch.map(\.tokenCount))
+        let gradients = parts.count > 1 ? GradientSum(store.trainable.map(\.tensor)) : nil
+        for places in parts {
+            let part = places.map { batch[$0] }
             var objective: Tensor?
             let generators = places.map { noise.generator(step: step, place: $0) }
             let terms = try traced(trace, "forward", step) {
@@ -43,13 +46,15 @@ extension Trainable {
                 guard let count = counts[term.name], count > 0,
                     let part = self.objective(term, step: step)
                 else { continue }
-                let share = part / Double(count)
+                let share = part / (Double(count) / scale)
                 objective = objective.map { $0 + share } ?? share
             }
             if let objective, objective.requiresGradient {
                 traced(trace, "backward", step) { objective.backward() }
+                gradients?.add()
             }
         }
+        gradients?.finish()
         for (name, count) in sums.counts where counts[name] ?? 0 != count {
             throw RunError.countsDiffer(
                 loss: name, expected: counts[name] ?? 0, found: count, records: names)
@@ -59,16 +64,18 @@ extension Trainable {
 
     /// Losses over the next `count` examples of `source`, a micro-batch at a time, without gradients.
     func measure(
-        _ source: any ExampleSource<Example>, count: Int, micro: Int, step: Int, noise: SampleNoise
+        _ source: any ExampleSource<Example>, count: Int, plan: BatchPlan, step: Int,
+        noise: SampleNoise
     ) throws -> BatchLosses {
         try withoutGradients {
             var sums = LossSums()
-            for start in stride(from: 0, to: count, by: micro) {
-                let places = start..<min(start + micro, count)
-                let part = try source.next(places.count)
-                let generators = places.map { noise.generator(step: 0, place: $0) }
-                for term in try losses(part, generators: generators) {
-                    sums.add(term, term.sum?.item() ?? 0)
+            for start in stride(from: 0, to: count, by: plan.micro) {
+                let examples = try source.next(min(plan.micro, count - start))
+                for places in plan.microBatches(of: examples.map(\.tokenCount)) {
+                    let generators = places.map { noise.generator(step: 0, place: start + $0) }
+                    for term in try losses(places.map { examples[$0] }, generators: generators) {
+                        sums.add(term, term.sum?.item() ?? 0)
+                    }
                 }
             }
             return sums.means { weight(of: $0, step: step) }

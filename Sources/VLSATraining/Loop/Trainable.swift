@@ -55,7 +55,9 @@ public protocol Trainable<Example>: AnyObject {
     func objective(_ term: LossTerm, step: Int) -> Tensor?
 
     /// Numbers of its own that the backward passes of a step left, for the metrics; asked for once a step.
-    func takeMeasures() -> [(name: String, value: Double)]
+    ///
+    /// - Parameter scale: what the passes' gradients were multiplied by.
+    func takeMeasures(scale: Double) -> [(name: String, value: Double)]
 
     /// Writes the whole model as a folder from which it can be loaded again.
     ///
@@ -78,5 +80,5 @@ extension Trainable {
         term.sum.map { $0 * weight(of: term.name, step: step) }
     }
 
-    public func takeMeasures() -> [(name: String, value: Double)] { [] }
+    public func takeMeasures(scale: Double) -> [(name: String, value: Double)] { [] }
 }

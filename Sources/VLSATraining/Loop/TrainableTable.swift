@@ -5,11 +5,27 @@ import VLSA
 
 /// What a run trains: the choice, its groups, and the table that is printed.
 enum TrainableTable {
-    /// Trains exactly the parameters under `prefixes`.
+    /// Trains exactly the parameters that the plan names, and the adapters where it has some.
     ///
-    /// - Throws: ``RunError/trainsNothing(prefix:nearest:parts:)`` for a prefix that names none.
-    static func train(_ prefixes: [String], in store: ParameterStore) throws {
-        guard let wrong = store.train(prefixes).first else { return }
+    /// - Throws: ``RunError/trainsNothing(prefix:nearest:parts:)`` for a prefix that names none,
+    ///   ``RunError/adaptsTrained(layer:)`` for an adapted layer whose own weight would be trained,
+    ///   ``RunError/setsNothing(key:prefix:)`` for a rate or decay of nothing that is trained.
+    static func train(_ plan: LoopPlan, in store: ParameterStore) throws {
+        guard let wrong = store.train(plan.train, adapters: plan.trainsAdapters).first else {
+            let layers = plan.trainsAdapters ? store.adaptedLayers : []
+            for layer in layers where store[layer + ".weight"]?.requiresGradient == true {
+                throw RunError.adaptsTrained(layer: layer)
+            }
+            let trained = store.trainable.map(\.name)
+            for (key, names) in [
+                ("rates", plan.optimizer.rates.keys), ("decays", plan.optimizer.decays.keys),
+            ] {
+                for prefix in names.sorted() where !trained.contains(where: { isPrefix(prefix, of: $0) }) {
+                    throw RunError.setsNothing(key: "optimizer.\(key)", prefix: prefix)
+                }
+            }
+            return
+        }
         let parts = Set(store.names.map { String($0.prefix { $0 != "." }) }).sorted()
         let depth = wrong.split(separator: ".").count
         let candidates = store.names.map {
@@ -31,7 +47,9 @@ enum TrainableTable {
         var members: [Key: [(name: String, tensor: Tensor)]] = [:]
         for (name, tensor) in store.trainable {
             let part =
-                plan.train.filter { isPrefix($0, of: name) }.max { $0.count < $1.count } ?? name
+                store.isAdapter(name)
+                ? String(name.prefix { $0 != "." }) + " lora"
+                : plan.train.filter { isPrefix($0, of: name) }.max { $0.count < $1.count } ?? name
             let key = Key(
                 part: part, rate: plan.optimizer.rate(of: name),
                 decay: plan.optimizer.decay(of: name, rank: tensor.rank))

@@ -33,7 +33,7 @@ extension TrainingRun {
         let state = RunState(
             step: step, samples: samples, tokens: tokens, seconds: seconds,
             position: try training.position(), validationLoss: validationLoss, plan: planText,
-            spikes: plan.spikes.action == .off ? nil : spikes.memory)
+            spikes: plan.spikes.action == .off ? nil : spikes.memory, lossScaler: lossScaler)
         let content = CheckpointContent(model.store, optimizer.state)
         let copying = plan.checkpoint.background
             ? BackgroundJob(name: "vlsa-copy", isPatient: false) { [trace, step] in

@@ -78,7 +78,7 @@ extension TrainingRun {
         let gradients = try takeGradients()
         let (losses, norm) = (gradients.losses, gradients.norm)
         let records = gradients.batch.map(\.recordID)
-        let measures = model.takeMeasures()
+        let measures = model.takeMeasures(scale: lossScaler?.scale ?? 1)
         let weights = losses.means.map { ($0.name, model.weight(of: $0.name, step: step)) }
         let spike = spikes.check(losses.total)
         if let spike {
@@ -92,7 +92,11 @@ extension TrainingRun {
         try settleCopy()
         let multiplier = schedule.multiplier(step)
         if spike == nil {
-            traced(trace, "optimizer", step) { optimizer.step(rateMultiplier: multiplier) }
+            traced(trace, "optimizer", step) {
+                optimizer.step(
+                    rateMultiplier: multiplier, gradientFactor: 1 / (lossScaler?.scale ?? 1))
+            }
+            lossScaler?.succeeded()
         }
         optimizer.clearGradients()
         step += 1
@@ -117,12 +121,23 @@ extension TrainingRun {
         let start = ContinuousClock.now
         let batch = try traced(trace, "data", step) { try training.next(plan.batch.samples) }
         let waited = start.duration(to: .now) / .seconds(1)
-        let losses = try model.accumulateGradients(
-            batch, micro: plan.batch.micro, step: step, noise: noise, trace: trace,
-            lastCheckpoint: settledCheckpoint)
         let limit = plan.optimizer.clip > 0 ? plan.optimizer.clip : .infinity
-        let norm = traced(trace, "clip", step) {
-            clipGradients(of: optimizer.tensors, maxNorm: limit)
+        func attempt() throws -> (BatchLosses, norm: Double) {
+            let scale = lossScaler?.scale ?? 1
+            let losses = try model.accumulateGradients(
+                batch, plan: plan.batch, step: step, noise: noise, scale: scale, trace: trace,
+                lastCheckpoint: settledCheckpoint)
+            let norm = traced(trace, "clip", step) {
+                clipGradients(of: optimizer.tensors, maxNorm: limit * scale)
+            }
+            return (losses, norm / scale)
+        }
+        var (losses, norm) = try attempt()
+        // An fp16 gradient that overflows is taken again with a smaller scale: same samples, same noise.
+        while !norm.isFinite, lossScaler?.overflowed() == true {
+            optimizer.clearGradients()
+            _ = model.takeMeasures(scale: 1)
+            (losses, norm) = try attempt()
         }
         guard norm.isFinite else {
             throw RunError.gradientNotFinite(
@@ -147,6 +162,7 @@ extension TrainingRun {
     private func log(_ window: MetricWindow) throws {
         var values = window.values
         values.append(("rate", plan.optimizer.rate * (window.last?.rateMultiplier ?? 0)))
+        if let lossScaler { values.append(("lossScale", lossScaler.scale)) }
         values.append(("residentMiB", Double(TorchRuntime.residentBytes >> 20)))
         values.append(("samples", Double(samples)))
         values.append(("seconds", seconds))
@@ -168,7 +184,7 @@ extension TrainingRun {
         guard count > 0 else { return }
         let losses = try traced(trace, "validation", step) {
             try model.measure(
-                source, count: count, micro: plan.batch.micro, step: step,
+                source, count: count, plan: plan.batch, step: step,
                 noise: SampleNoise(seed: plan.seed ^ 0x5eed, device: model.store.device))
         }
         let report = ValidationReport(

@@ -77,6 +77,8 @@ public final class TrainingRun<Model: Trainable> {
     let resumedFrom: Int?
     var saidWaiting = false
     var spikes: LossGuard
+    /// Where weights are fp16; nil elsewhere.
+    var lossScaler: LossScaler?
     let trace: TraceFile?
     private let lock: RunLock
 
@@ -124,7 +126,7 @@ public final class TrainingRun<Model: Trainable> {
             let origin =
                 claim.state.map { ModelOrigin.checkpoint(claim.path($0) + "/model") } ?? .plan
             self.model = try TrainingRun.made(from: origin, model)
-            try TrainableTable.train(plan.train, in: self.model.store)
+            try TrainableTable.train(plan, in: self.model.store)
             optimizer = AdamW(
                 groups: TrainableTable.groups(plan, of: self.model.store),
                 beta1: plan.optimizer.betas[0], beta2: plan.optimizer.betas[1],
@@ -148,6 +150,12 @@ public final class TrainingRun<Model: Trainable> {
             validationLoss = state?.validationLoss
             lastCheckpoint = state.map(claim.path)
             resumedFrom = state?.step
+            lossScaler =
+                state?.lossScaler
+                ?? (self.model.store.dtype == .float16
+                    ? LossScaler(
+                        scale: plan.optimizer.lossScale, interval: plan.optimizer.lossScaleInterval)
+                    : nil)
             spikes = LossGuard(plan.spikes, memory: state?.spikes)
             if let state { try self.training.seek(state.position) }
             trace = try options.profile.map { try TraceFile(path: $0) }

@@ -34,7 +34,7 @@ public struct StageOutline {
         }
         try plan.checkPaths(modelIsPlanned: isPlanned)
         model = try parts.outline(following: isPlanned ? previous?.model : nil)
-        try TrainableTable.train(plan.train, in: model.store)
+        try TrainableTable.train(plan.loop, in: model.store)
         optimizer = AdamW(groups: TrainableTable.groups(plan.loop, of: model.store))
         extent = model.largestSample(maxLength: parts.data.maxLength)
         work = model.work(for: extent)
@@ -94,7 +94,16 @@ extension StageParts {
     /// The stage's model on ``Torch/Device/meta``, or what the stage makes of an outline of the one before.
     func outline(following previous: VLSAModel?) throws -> VLSAModel {
         do {
+<<<<<<< HEAD
             let model = try previous.map(next) ?? model(.plan, on: .meta)
+=======
+            let model =
+                try previous.map {
+                    try VLSAModel(
+                        following: $0, replacing: plan.sections, dtype: plan.dtype.type,
+                        lora: plan.lora?.configuration)
+                } ?? model(.plan, on: .meta)
+>>>>>>> bd27383 (Train low-rank adapters; scale fp16 losses and sum half-precision gradients in fp32)
             try check(model)
             return model
         } catch let error where !(error is any ExitCoded) {

@@ -6,6 +6,8 @@ public struct LoopPlan: Equatable, Sendable {
     public var threads: Int
     /// Parts that learn, as prefixes of parameter names.
     public var train: [String]
+    /// Whether low-rank adapters learn too.
+    public var trainsAdapters = false
     public var optimizer: OptimizerPlan
     public var schedule: SchedulePlan
     public var batch: BatchPlan
@@ -40,6 +42,10 @@ public struct OptimizerPlan: Equatable, Sendable {
     public var epsilon: Double
     /// Largest norm of all gradients together; 0 switches clipping off.
     public var clip: Double
+    /// With `dtype: float16`, what the loss is multiplied by at first, so that small gradients do not vanish.
+    public var lossScale = 65_536.0
+    /// Steps without an overflow after which that scale doubles.
+    public var lossScaleInterval = 2000
 
     public init(
         rate: Double, rates: [String: Double] = [:], decay: Double = 0,
@@ -105,27 +111,67 @@ public struct SchedulePlan: Codable, Equatable, Sendable {
 }
 
 /// Samples of one optimizer step (`batch:`).
-public struct BatchPlan: Codable, Equatable, Sendable {
+public struct BatchPlan: Equatable, Sendable {
     /// Samples per optimizer step.
     public var samples: Int
     /// Samples that pass the model at once; gradients accumulate over the micro-batches of a step.
     public var micro: Int
+    /// Whether the samples of a micro-batch stand back to back in one row instead of being padded.
+    public var packed: Bool
+    /// Tokens that pass the model at once, instead of a number of samples; nil leaves it to `micro`.
+    public var tokens: Int?
 
-    public init(samples: Int, micro: Int? = nil) {
+    public init(samples: Int, micro: Int? = nil, packed: Bool = false, tokens: Int? = nil) {
         self.samples = samples
         self.micro = micro ?? samples
+        self.packed = packed
+        self.tokens = tokens
     }
 
-    enum CodingKeys: String, CodingKey { case samples, micro }
+    /// How the samples of a step, of these lengths, are cut into micro-batches: places in each, in order.
+    ///
+    /// By tokens, the longest samples come first and each goes where it still fits (first fit decreasing); one
+    /// that is longer than the limit passes alone.
+    public func microBatches(of lengths: [Int]) -> [[Int]] {
+        guard let tokens else {
+            return stride(from: 0, to: lengths.count, by: micro).map {
+                Array($0..<min($0 + micro, lengths.count))
+            }
+        }
+        var parts: [(length: Int, places: [Int])] = []
+        for place in lengths.indices.sorted(by: { (-lengths[$0], $0) < (-lengths[$1], $1) }) {
+            if let fit = parts.firstIndex(where: { $0.length + lengths[place] <= tokens }) {
+                parts[fit].length += lengths[place]
+                parts[fit].places.append(place)
+            } else {
+                parts.append((lengths[place], [place]))
+            }
+        }
+        return parts.map { $0.places.sorted() }.sorted { $0[0] < $1[0] }
+    }
+}
+
+extension BatchPlan: Codable {
+    enum CodingKeys: String, CodingKey { case samples, micro, packed, tokens }
 
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         samples = try values.decode(Int.self, forKey: .samples)
-        micro = try values.decodeIfPresent(Int.self, forKey: .micro) ?? samples
+        let micro = try values.decodeIfPresent(Int.self, forKey: .micro)
+        self.micro = micro ?? samples
+        tokens = try values.decodeIfPresent(Int.self, forKey: .tokens)
+        packed = try values.decodeIfPresent(Bool.self, forKey: .packed) ?? false
         try refuse(samples < 1, "must be 1 or more", CodingKeys.samples)
         try refuse(
-            micro < 1 || micro > samples, "must lie between 1 and samples (\(samples))",
+            self.micro < 1 || self.micro > samples, "must lie between 1 and samples (\(samples))",
             CodingKeys.micro)
+        try refuse(tokens.map { $0 < 1 } ?? false, "must be 1 or more", CodingKeys.tokens)
+        try refuse(
+            tokens != nil && !packed, "needs packed: true, or padding would exceed it",
+            CodingKeys.tokens)
+        try refuse(
+            tokens != nil && micro.map { $0 != samples } ?? false,
+            "stands beside micro; write one of the two", CodingKeys.tokens)
     }
 }
 
@@ -209,7 +255,9 @@ public struct LogPlan: Codable, Equatable, Sendable {
 }
 
 extension OptimizerPlan: Codable {
-    enum CodingKeys: String, CodingKey { case rate, rates, decay, decays, betas, epsilon, clip }
+    enum CodingKeys: String, CodingKey {
+        case rate, rates, decay, decays, betas, epsilon, clip, lossScale, lossScaleInterval
+    }
 
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
@@ -220,6 +268,9 @@ extension OptimizerPlan: Codable {
         betas = try values.decodeIfPresent([Double].self, forKey: .betas) ?? [0.9, 0.999]
         epsilon = try values.decodeIfPresent(Double.self, forKey: .epsilon) ?? 1e-8
         clip = try values.decodeIfPresent(Double.self, forKey: .clip) ?? 1
+        lossScale = try values.decodeIfPresent(Double.self, forKey: .lossScale) ?? 65_536
+        lossScaleInterval =
+            try values.decodeIfPresent(Int.self, forKey: .lossScaleInterval) ?? 2000
         try refuse(rate < 0, "must be 0 or more", CodingKeys.rate)
         try refuse(rates.values.contains { $0 < 0 }, "has a negative rate", CodingKeys.rates)
         try refuse(decay < 0, "must be 0 or more", CodingKeys.decay)
@@ -228,6 +279,8 @@ extension OptimizerPlan: Codable {
             betas.count != 2 || !betas.allSatisfy { (0..<1).contains($0) },
             "must be two numbers from 0 to below 1", CodingKeys.betas)
         try refuse(epsilon <= 0, "must be more than 0", CodingKeys.epsilon)
+        try refuse(!(lossScale >= 1), "must be 1 or more", CodingKeys.lossScale)
+        try refuse(lossScaleInterval < 1, "must be 1 or more", CodingKeys.lossScaleInterval)
         try refuse(clip < 0, "must be 0 (off) or more", CodingKeys.clip)
     }
 
@@ -240,5 +293,7 @@ extension OptimizerPlan: Codable {
         try values.encode(betas, forKey: .betas)
         try values.encode(epsilon, forKey: .epsilon)
         try values.encode(clip, forKey: .clip)
+        try values.encode(lossScale, forKey: .lossScale)
+        try values.encode(lossScaleInterval, forKey: .lossScaleInterval)
     }
 }

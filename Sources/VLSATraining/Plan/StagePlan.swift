@@ -1,4 +1,5 @@
 import Foundation
+import VLSA
 
 /// One training stage: every hyperparameter, read strictly from a YAML file, written back resolved.
 ///
@@ -23,9 +24,13 @@ public struct StagePlan<Sections: Codable & Equatable & Sendable>: Equatable, Se
     public var sections: Sections
     /// Parts that learn, as prefixes of parameter names; the others are frozen.
     public var train: [String]
+    /// Low-rank adapters, which learn beside those parts; nil for none.
+    public var lora: LoRAPlan?
     public var optimizer: OptimizerPlan
     public var schedule: SchedulePlan
     public var batch: BatchPlan
+    /// Parts that are run again in the backward pass instead of keeping what they computed.
+    public var gradientCheckpointing: [CheckpointedPart]
     /// How long the stage is.
     public var length: StageLength
     public var validate: ValidatePlan
@@ -76,7 +81,8 @@ public struct StagePlan<Sections: Codable & Equatable & Sendable>: Equatable, Se
     /// What the loop needs of the plan.
     public var loop: LoopPlan {
         LoopPlan(
-            name: name, seed: seed, threads: threads, train: train, optimizer: optimizer,
+            name: name, seed: seed, threads: threads, train: train, trainsAdapters: lora != nil,
+            optimizer: optimizer,
             schedule: schedule, batch: batch, length: length, validate: validate,
             checkpoint: checkpoint, log: log, spikes: spikes)
     }
@@ -118,6 +124,7 @@ public enum PlanError: ExitCoded, Equatable, CustomStringConvertible {
 extension StagePlan: Codable {
     enum CodingKeys: String, CodingKey {
         case name, seed, threads, dtype, device, model, data, train, optimizer, schedule, batch
+        case lora, gradientCheckpointing
         case steps, epochs, validate, checkpoint, log
         case spikes = "guard"
     }
@@ -132,11 +139,18 @@ extension StagePlan: Codable {
         model = try values.decodeIfPresent(ModelSource.self, forKey: .model)
         data = try values.decodeIfPresent(DataPlan.self, forKey: .data)
         sections = try Sections(from: decoder)
-        train = try values.decode([String].self, forKey: .train)
+        lora = try values.decodeIfPresent(LoRAPlan.self, forKey: .lora)
+        train =
+            lora == nil
+            ? try values.decode([String].self, forKey: .train)
+            : try values.decodeIfPresent([String].self, forKey: .train) ?? []
         optimizer = try values.decode(OptimizerPlan.self, forKey: .optimizer)
         schedule =
             try values.decodeIfPresent(SchedulePlan.self, forKey: .schedule) ?? SchedulePlan()
         batch = try values.decode(BatchPlan.self, forKey: .batch)
+        gradientCheckpointing =
+            try values.decodeIfPresent([CheckpointedPart].self, forKey: .gradientCheckpointing)
+            ?? []
         let steps = try values.decodeIfPresent(Int.self, forKey: .steps)
         let epochs = try values.decodeIfPresent(Double.self, forKey: .epochs)
         switch (steps, epochs) {
@@ -159,7 +173,7 @@ extension StagePlan: Codable {
         try refuse(steps.map { $0 < 1 } ?? false, "must be 1 or more", CodingKeys.steps)
         try refuse(epochs.map { $0 <= 0 } ?? false, "must be more than 0", CodingKeys.epochs)
         try refuse(
-            train.isEmpty, "names no part, so nothing would be trained", CodingKeys.train)
+            train.isEmpty && lora == nil, "names no part, so nothing would be trained", CodingKeys.train)
         try refuse(train.contains(""), "has an empty name", CodingKeys.train)
         try refuse(Set(train).count != train.count, "names a part twice", CodingKeys.train)
         try refuse(
@@ -167,8 +181,10 @@ extension StagePlan: Codable {
                 && !(device.hasPrefix("cuda:") && UInt16(device.dropFirst(5)) != nil),
             "must be cpu, cuda or cuda:N", CodingKeys.device)
         for (key, names) in [("rates", optimizer.rates.keys), ("decays", optimizer.decays.keys)] {
+            // Which parts adapters belong to shows when the model is there.
             for name in names.sorted()
-            where !train.contains(where: { isPrefix($0, of: name) || isPrefix(name, of: $0) }) {
+            where lora == nil
+                && !train.contains(where: { isPrefix($0, of: name) || isPrefix(name, of: $0) }) {
                 throw PlanValueError(
                     "\(key) names \"\(name)\", which is not trained; train has "
                         + train.joined(separator: ", "), key: CodingKeys.optimizer)
@@ -187,9 +203,11 @@ extension StagePlan: Codable {
         try values.encodeIfPresent(data, forKey: .data)
         try sections.encode(to: encoder)
         try values.encode(train, forKey: .train)
+        try values.encodeIfPresent(lora, forKey: .lora)
         try values.encode(optimizer, forKey: .optimizer)
         try values.encode(schedule, forKey: .schedule)
         try values.encode(batch, forKey: .batch)
+        try values.encode(gradientCheckpointing, forKey: .gradientCheckpointing)
         switch length {
         case .steps(let steps): try values.encode(steps, forKey: .steps)
         case .epochs(let epochs): try values.encode(epochs, forKey: .epochs)

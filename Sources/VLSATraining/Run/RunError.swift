@@ -14,6 +14,10 @@ public enum RunError: ExitCoded, CustomStringConvertible {
     case foreignCheckpoint(checkpoint: String, reasons: [String])
     /// A prefix of `train:` names no parameter.
     case trainsNothing(prefix: String, nearest: String?, parts: [String])
+    /// An adapter on a layer whose own weight would be trained as well.
+    case adaptsTrained(layer: String)
+    /// A rate or decay for a prefix under which nothing is trained.
+    case setsNothing(key: String, prefix: String)
     /// A checkpoint that is not what was saved.
     case damaged(checkpoint: String, reason: String)
     /// A checkpoint could not be saved; the earlier ones are untouched.
@@ -42,7 +46,9 @@ public enum RunError: ExitCoded, CustomStringConvertible {
 
     public var exitCode: Int32 {
         switch self {
-        case .inUse, .alreadyThere, .nothingToResume, .planChanged, .foreignCheckpoint, .trainsNothing: 64
+        case .inUse, .alreadyThere, .nothingToResume, .planChanged, .foreignCheckpoint, .trainsNothing,
+            .adaptsTrained, .setsNothing:
+            64
         default: 1
         }
     }
@@ -67,6 +73,11 @@ public enum RunError: ExitCoded, CustomStringConvertible {
             return "train: \"\(prefix)\" names no parameter"
                 + (nearest.map { "; did you mean \"\($0)\"?" }
                     ?? "; the parts are \(parts.joined(separator: ", "))")
+        case .adaptsTrained(let layer):
+            return
+                "lora: \(layer) gets an adapter, but train: has its own weight too; take the layer out of one of them"
+        case .setsNothing(let key, let prefix):
+            return "\(key): nothing that is trained has a name under \"\(prefix)\""
         case .damaged(let checkpoint, let reason): return "\(checkpoint) is damaged: \(reason)"
         case .checkpointFailed(let step, let reason, let last):
             return "the checkpoint of step \(step) was not saved (\(last)): \(reason)"

@@ -1,3 +1,5 @@
+import TorchNN
+
 /// Everything beside weights and optimizer that a run needs to go on as if it had never stopped.
 public struct RunState: Codable, Equatable, Sendable {
     /// Optimizer steps taken.
@@ -17,9 +19,13 @@ public struct RunState: Codable, Equatable, Sendable {
     /// What the loss guard remembers; nil where nothing is watched.
     public var spikes: LossGuard.Memory?
 
+    /// The scale of the loss; nil where it is not scaled.
+    public var lossScaler: LossScaler?
+
     public init(
         step: Int, samples: Int, tokens: Int, seconds: Double, position: [UInt8],
-        validationLoss: Double?, plan: String, spikes: LossGuard.Memory? = nil
+        validationLoss: Double?, plan: String, spikes: LossGuard.Memory? = nil,
+        lossScaler: LossScaler? = nil
     ) {
         self.step = step
         self.samples = samples
@@ -29,5 +35,6 @@ public struct RunState: Codable, Equatable, Sendable {
         self.validationLoss = validationLoss
         self.plan = plan
         self.spikes = spikes
+        self.lossScaler = lossScaler
     }
 }

@@ -161,16 +161,24 @@ struct StageParts {
 
     /// The stage's model, or the one of the checkpoint that is resumed; on the stage's device unless another is chosen.
     func model(_ origin: ModelOrigin, on chosen: Device? = nil) throws -> VLSAModel {
-        let device = chosen ?? self.device
+        let model = try loaded(origin, on: chosen ?? device)
+        model.checkpointedParts = Set(plan.gradientCheckpointing)
+        model.packsSequences = plan.batch.packed
+        return model
+    }
+
+    private func loaded(_ origin: ModelOrigin, on device: Device) throws -> VLSAModel {
         switch (origin, source) {
         case (.checkpoint(let folder), _):
             return try VLSAModel(
-                folder: folder, dtype: plan.dtype.type, device: device, seed: plan.seed)
+                folder: folder, dtype: plan.dtype.type, device: device, seed: plan.seed,
+                lora: plan.lora?.configuration)
         case (.plan, .folder(let folder)):
             return try checked(
                 VLSAModel(
                     folder: folder.path, replacing: plan.sections, addingTokens: answerTokens(),
-                    dtype: plan.dtype.type, device: device, seed: plan.seed))
+                    dtype: plan.dtype.type, device: device, seed: plan.seed,
+                    lora: plan.lora?.configuration))
         case (.plan, .parts(let parts)):
             guard let vision = parts.vision, let language = parts.language,
                 let picture = plan.sections.picture
@@ -183,7 +191,7 @@ struct StageParts {
                         latents: parts.latents?.path),
                     configuration: VLSAConfiguration(picture: picture).replacing(plan.sections),
                     addingTokens: answerTokens(), dtype: plan.dtype.type, device: device,
-                    seed: plan.seed))
+                    seed: plan.seed, lora: plan.lora?.configuration))
         }
     }
 

@@ -44,8 +44,8 @@ extension VLSAModel: Trainable {
     }
 
     /// Norms of both losses' derivatives on the shared visual tokens.
-    public func takeMeasures() -> [(name: String, value: Double)] {
-        takeTokenGradients().map { ("tokenGradient/\($0.loss)", $0.norm) }
+    public func takeMeasures(scale: Double) -> [(name: String, value: Double)] {
+        takeTokenGradients().map { ("tokenGradient/\($0.loss)", $0.norm / scale) }
     }
 }
 
