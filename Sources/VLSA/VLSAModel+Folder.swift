@@ -83,21 +83,15 @@ extension VLSAModel {
     }
 
     /// What a stage would make of a model that exists as shapes alone (``store`` on ``Torch/Device/meta``)
-<<<<<<< HEAD
-    /// once that was trained and saved: what ``init(folder:replacing:dtype:device:seed:forInference:)`` makes
-    /// of the folder, before there is one.
-    ///
-    /// - Parameter addingTokens: the language model's vocabulary gets those of them that it lacks.
-    public convenience init(
-        following previous: VLSAModel, replacing sections: StageSections,
-        addingTokens tokens: [String] = [], dtype: DType
-=======
     /// once that was trained and saved: what ``init(folder:replacing:addingTokens:dtype:device:seed:lora:forInference:)``
     /// makes of the folder, before there is one.
+    ///
+    /// - Parameters:
+    ///   - addingTokens: the language model's vocabulary gets those of them that it lacks.
+    ///   - lora: adapters that the stage asks for.
     public convenience init(
-        following previous: VLSAModel, replacing sections: StageSections, dtype: DType,
-        lora: LoRAConfiguration? = nil
->>>>>>> bd27383 (Train low-rank adapters; scale fp16 losses and sum half-precision gradients in fp32)
+        following previous: VLSAModel, replacing sections: StageSections,
+        addingTokens tokens: [String] = [], dtype: DType, lora: LoRAConfiguration? = nil
     ) throws {
         let configuration = previous.configuration.replacing(sections)
         let store = ParameterStore(dtype: dtype, device: .meta, seed: 0)

@@ -94,16 +94,7 @@ extension StageParts {
     /// The stage's model on ``Torch/Device/meta``, or what the stage makes of an outline of the one before.
     func outline(following previous: VLSAModel?) throws -> VLSAModel {
         do {
-<<<<<<< HEAD
             let model = try previous.map(next) ?? model(.plan, on: .meta)
-=======
-            let model =
-                try previous.map {
-                    try VLSAModel(
-                        following: $0, replacing: plan.sections, dtype: plan.dtype.type,
-                        lora: plan.lora?.configuration)
-                } ?? model(.plan, on: .meta)
->>>>>>> bd27383 (Train low-rank adapters; scale fp16 losses and sum half-precision gradients in fp32)
             try check(model)
             return model
         } catch let error where !(error is any ExitCoded) {
@@ -115,7 +106,7 @@ extension StageParts {
         let tokens = try answerTokens()
         let model = try VLSAModel(
             following: previous, replacing: plan.sections, addingTokens: tokens,
-            dtype: plan.dtype.type)
+            dtype: plan.dtype.type, lora: plan.lora?.configuration)
         // Rows that an earlier stage added have been learned there.
         return tokens.contains { previous.tokenizer.id(of: $0) == nil } ? try checked(model) : model
     }
