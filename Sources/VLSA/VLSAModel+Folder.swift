@@ -44,14 +44,15 @@ extension VLSAModel {
         lora: LoRAConfiguration? = nil, forInference: Bool = false
     ) throws {
         try self.init(
-            folder: folder, replacing: sections, addingTokens: tokens, forInference: forInference,
-            store: ParameterStore(dtype: dtype, device: device, seed: seed))
+            folder: folder, replacing: sections, addingTokens: tokens, lora: lora,
+            forInference: forInference, store: ParameterStore(dtype: dtype, device: device, seed: seed))
     }
 
     /// As above, its parameters in a `store` that is empty.
     convenience init(
         folder: String, replacing sections: StageSections = StageSections(),
-        addingTokens tokens: [String] = [], forInference: Bool = false, store: ParameterStore
+        addingTokens tokens: [String] = [], lora: LoRAConfiguration? = nil,
+        forInference: Bool = false, store: ParameterStore
     ) throws {
         let checkpoint = try CheckpointFolder(folder)
         guard checkpoint.kind == "vlsa" else {

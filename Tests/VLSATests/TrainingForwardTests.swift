@@ -115,9 +115,9 @@ import TorchNN
             try withoutGradients {
                 let pictures = samples.flatMap(\.pictures)
                 let batch = try PromptBatch(
-                    prompts: samples.map { ($0.ids, $0.isSupervised, $0.pictures.count) },
-                    names: samples.map(\.recordID), visualTokens: model.visualTokenCount,
-                    arrangement: arrangement)
+                    prompts: samples.map { sample in
+                        (sample.ids, sample.isSupervised, sample.pictures.map { _ in model.visualTokenCount })
+                    }, names: samples.map(\.recordID), arrangement: arrangement)
                 let seen = pictures.isEmpty ? nil : model.see(pictures).tokens
                 let hidden = model.language(
                     batch.embeddings(in: model.language, visual: seen, device: .cpu),
