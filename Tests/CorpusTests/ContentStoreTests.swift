@@ -95,7 +95,10 @@ struct ContentStoreTests {
                     Issue.record("another value under \(number)")
                 }
             }
-            #expect(stores.allSatisfy { $0.use.problem == nil && $0.use.damaged == 0 })
+            for store in stores {
+                #expect(store.use.problem == nil)
+                #expect(store.use.damaged == 0)
+            }
             let left = try FileManager.default.contentsOfDirectory(atPath: folder)
             #expect(!left.contains { $0.hasPrefix(".new") })
         }

@@ -108,7 +108,7 @@ import Testing
             let (checked, plain) = (
                 growth(isCheckpointed: true), growth(isCheckpointed: false)
             )
-            exit(plain > 64 << 20 && checked < plain / 3 ? 0 : 1)
+            exit(plain > 32 << 20 && checked < plain / 3 ? 0 : 1)
         }
     }
 }

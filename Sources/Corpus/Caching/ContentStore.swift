@@ -30,7 +30,6 @@ public final class ContentStore: Sendable {
         var size: Int?
         /// Bytes written since the last look.
         var written = 0
-        var serial = 0
     }
 
     /// The folder, made where it is missing.
@@ -90,10 +89,7 @@ public final class ContentStore: Sendable {
 
     /// Stores a value. Where the disk refuses, ``use`` says why and nothing is stored.
     public func insert(_ value: [UInt8], for key: String) {
-        let serial = state.withLock { state in
-            state.serial += 1
-            return state.serial
-        }
+        let serial = Self.serials.withLock { $0 += 1; return $0 }
         let path = path(of: key)
         let temporary = "\(folder)/\(Self.temporaryPrefix)\(getpid())-\(serial)"
         do {
@@ -117,6 +113,8 @@ public final class ContentStore: Sendable {
     private static let mark = Array("vlsakv01".utf8)
     private static let overhead = 32
     private static let temporaryPrefix = ".new-"
+    // Of the process: several stores may be open on one folder.
+    private static let serials = Mutex(0)
 
     private enum Found {
         case value([UInt8])
