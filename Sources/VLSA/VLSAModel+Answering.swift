@@ -28,11 +28,12 @@ extension VLSAModel {
     /// - Parameters:
     ///   - pictures: each is seen once, however many questions are asked about it.
     ///   - limit: most tokens of an answer.
+    ///   - stopsAtEnd: whether a stop token ends an answer; without, each has `limit` tokens.
     ///   - onToken: called with the question's index and each new id; false ends that answer.
     /// - Returns: each answer's text, without its stop token.
     public func answer(
         _ questions: [Question], about pictures: [TiledPicture], limit: Int,
-        sampler: TokenSampler = .greedy, onToken: (Int, Int) -> Bool = { _, _ in true }
+        sampler: TokenSampler = .greedy, stopsAtEnd: Bool = true, onToken: (Int, Int) -> Bool = { _, _ in true }
     ) throws -> [String] {
         try withoutGradients {
             let seen = pictures.isEmpty ? nil : see(pictures)
@@ -53,7 +54,7 @@ extension VLSAModel {
             let ids = language.generate(
                 batch.embeddings(in: language, visual: asked, device: store.device),
                 layout: batch.layout,
-                limit: limit, stopIDs: stops, sampler: sampler, onToken: onToken)
+                limit: limit, stopIDs: stopsAtEnd ? stops : [], sampler: sampler, onToken: onToken)
             return ids.map { row in
                 tokenizer.decode(row.filter { !stops.contains($0) })
             }

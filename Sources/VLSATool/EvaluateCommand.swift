@@ -20,7 +20,12 @@ struct EvaluateCommand: ParsableCommand {
     @Option(help: "Most tokens of an answer.") var tokens = 16
     @Option(help: "Most records.") var limit: Int?
     @Option(help: "Pictures at once.") var batch = 8
+    @Option(help: "Most tiles of a picture, instead of the model's own limit.") var maxTiles: Int?
     @Option(help: "Euler steps for the reconstruction's PSNR; 0 leaves it out.") var steps = 0
+
+    func validate() throws {
+        guard maxTiles ?? 1 > 0 else { throw ValidationError("--max-tiles must be above 0") }
+    }
 
     func run() throws {
         try requireExisting(model, "--model")
@@ -29,7 +34,7 @@ struct EvaluateCommand: ParsableCommand {
         let loaded = try VLSAModel(folder: model)
         let options = EvaluationOptions(
             records: records, images: images, isBlind: blind, answerLimit: tokens,
-            recordLimit: limit, batch: batch, reconstructionSteps: steps)
+            recordLimit: limit, batch: batch, maxTiles: maxTiles, reconstructionSteps: steps)
         var display: ProgressDisplay?
         let report = try Evaluation(loaded, options: options).run(name: model) { done, total in
             let shown = display ?? ProgressDisplay(title: "evaluate", total: total, unit: "records")

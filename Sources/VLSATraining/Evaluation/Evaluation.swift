@@ -19,6 +19,8 @@ public struct EvaluationOptions: Sendable {
     public var recordLimit: Int?
     /// Pictures answered about at once.
     public var batch: Int
+    /// Most tiles of a picture; nil for the model's own limit. Fewer show what the tiles are worth.
+    public var maxTiles: Int?
     /// Euler steps of the reconstructions that PSNR is taken of; 0 leaves them out.
     public var reconstructionSteps: Int
     /// Seed of the reconstruction's times and noise.
@@ -26,7 +28,8 @@ public struct EvaluationOptions: Sendable {
 
     public init(
         records: String, images: String, isBlind: Bool = false, answerLimit: Int = 16,
-        recordLimit: Int? = nil, batch: Int = 8, reconstructionSteps: Int = 0, seed: UInt64 = 1
+        recordLimit: Int? = nil, batch: Int = 8, maxTiles: Int? = nil, reconstructionSteps: Int = 0,
+        seed: UInt64 = 1
     ) {
         self.records = records
         self.images = images
@@ -34,6 +37,7 @@ public struct EvaluationOptions: Sendable {
         self.answerLimit = answerLimit
         self.recordLimit = recordLimit
         self.batch = batch
+        self.maxTiles = maxTiles
         self.reconstructionSteps = reconstructionSteps
         self.seed = seed
     }
@@ -63,6 +67,8 @@ public struct EvaluationReport: Codable, Sendable {
     public let records: String
     public let isBlind: Bool
     public let kinds: [String: Score]
+    /// Of the cognition tasks' questions (records from `vlsa augment`), by task; nil where there are none.
+    public let numbers: [String: NumberScore]?
     public let answers: [EvaluatedAnswer]
     /// Mean reconstruction loss over the pictures; nil without a denoiser.
     public let reconstructionLoss: Double?
@@ -99,6 +105,15 @@ public struct EvaluationReport: Codable, Sendable {
             lines.append(line(kind, "\(score.right)", "\(score.asked)", score.accuracy))
         }
         lines.append(line("mean of kinds", "", "", meanAccuracy))
+        for (task, score) in (numbers ?? [:]).sorted(by: { $0.key < $1.key }) {
+            lines.append(
+                task.padding(toLength: 14, withPad: " ", startingAt: 0)
+                    + String(
+                        format:
+                            " %d numbers: %.1f%% equal (the best constant %.1f%%), mean error %@ (%.1f)",
+                        score.expected, score.equal * 100, score.constantEqual * 100,
+                        score.error.map { String(format: "%.1f", $0) } ?? "-", score.constantError))
+        }
         if let reconstructionLoss {
             lines.append("reconstruction loss " + String(format: "%.4f", reconstructionLoss))
         }
@@ -137,7 +152,9 @@ public struct Evaluation {
         let file = try RecordFile(path: options.records)
         let count = min(file.count, options.recordLimit ?? file.count)
         let root = try PictureFolder(options.images)
-        let tiler = try Tiler(model.configuration.picture)
+        var tiling = model.configuration.picture
+        if let limit = options.maxTiles { tiling.maxTiles = limit }
+        let tiler = try Tiler(tiling)
         let reader = PictureReader()
         let generator = Generator(seed: options.seed)
         var answers: [EvaluatedAnswer] = []
@@ -187,9 +204,16 @@ public struct Evaluation {
             EvaluationReport.Score(
                 right: answers.count(where: \.isRight), asked: answers.count)
         }
+        let numbers = Dictionary(
+            grouping: answers.filter { CognitionTask(rawValue: $0.kind) != nil }, by: \.kind
+        ).compactMapValues { answers in
+            NumberScore(
+                answers.map { ($0.expected, $0.answer) },
+                period: answers[0].kind.hasPrefix("px_") && answers[0].kind != "px_find" ? 3 : 1)
+        }
         return EvaluationReport(
             model: name, records: options.records, isBlind: options.isBlind, kinds: kinds,
-            answers: answers,
+            numbers: numbers.isEmpty ? nil : numbers, answers: answers,
             reconstructionLoss: pictureCount == 0 ? nil : loss / Double(pictureCount),
             reconstructionPSNR: errors.isEmpty
                 ? nil : errors.reduce(0, +) / Double(errors.count),
@@ -222,29 +246,30 @@ public struct Evaluation {
 }
 
 extension Record {
-    /// Its questions with kind and answer; the kind is `question` where the record names none.
+    /// Its questions with kind and answer: the task of a question that `vlsa augment` put in, else the next of the
+    /// record's `kinds`, else `question`.
     var questions: [(kind: String, question: String, answer: String)] {
-        var kinds: [String] = []
+        var kinds: [String?] = []
         if case .array(let items)? = extra["kinds"] {
-            kinds = items.map { item in
-                if case .string(let kind) = item { kind } else { "question" }
-            }
+            kinds = items.map { item in if case .string(let kind) = item { kind } else { nil } }
         }
         var result: [(String, String, String)] = []
-        var question: String?
-        for turn in turns {
-            switch turn.from {
-            case .human:
-                question = turn.value.replacingOccurrences(of: Record.imageToken, with: "")
-                    .trimmingCharacters(in: .whitespacesAndNewlines)
-            case .gpt:
-                if let asked = question {
-                    let index = result.count
-                    result.append(
-                        (index < kinds.count ? kinds[index] : "question", asked, turn.value))
+        var named = kinds[...]
+        var asked: RecordTurn?
+        for turn in turns where turn.from != .system {
+            if turn.from == .human {
+                asked = turn
+            } else if let question = asked {
+                asked = nil
+                var kind = "question"
+                if case .string(let task)? = question.extra["cognition"] {
+                    kind = task
+                } else if let next = named.popFirst() ?? nil {
+                    kind = next
                 }
-                question = nil
-            case .system: break
+                let text = question.value.replacingOccurrences(of: Record.imageToken, with: "")
+                result.append(
+                    (kind, text.trimmingCharacters(in: .whitespacesAndNewlines), turn.value))
             }
         }
         return result

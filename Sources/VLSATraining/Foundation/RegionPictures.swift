@@ -94,7 +94,11 @@ struct RegionPictures: Sendable {
             do {
                 let picture = try RegionPictures.load(sources[place], tiler: tiler, index: index)
                 results.withLock { $0[place] = picture }
-                progress(done.withLock { $0 += 1; return $0 })
+                progress(
+                    done.withLock {
+                        $0 += 1
+                        return $0
+                    })
             } catch {
                 failure.withLock { $0 = error }
             }
@@ -108,7 +112,8 @@ struct RegionPictures: Sendable {
 
     private static func source(of record: Record, root: PictureFolder) throws -> Source {
         guard record.images.count == 1 else {
-            throw FoundationError.data("\(record.id) has \(record.images.count) pictures instead of 1")
+            throw FoundationError.data(
+                "\(record.id) has \(record.images.count) pictures instead of 1")
         }
         guard case .array(let items)? = record.extra["regions"] else {
             throw FoundationError.data("\(record.id) has no list \"regions\"")
@@ -191,6 +196,21 @@ struct PatchCaptions: TrainingExample {
     /// Words of where each patch lies in the view. A tower cannot tell a window from a snapshot, so what it says of places
     /// must hold in both.
     let places: [[Int]]
+    /// Things in view: sorts of names, the background among them.
+    let thingCount: Int
+    /// Weight of each patch: the thing it shows weighs the same however many patches show it, or headers would drown
+    /// digits.
+    let weights: [Float]
+
+    init(recordID: String, pixels: [UInt8], names: [[Int]], places: [[Int]]) {
+        self.recordID = recordID
+        self.pixels = pixels
+        self.names = names
+        self.places = places
+        let sizes = Dictionary(names.map { ($0, Float(1)) }, uniquingKeysWith: +)
+        thingCount = sizes.count
+        weights = names.map { 1 / (sizes[$0] ?? 1) }
+    }
 
     var tokenCount: Int { names.count }
 
@@ -274,10 +294,13 @@ extension RegionPicture {
                 return first < end ? first..<end : nil
             }
             if let columns = centres(left, right), let rows = centres(top, bottom) {
-                for row in rows { for column in columns { grid[row * perSide + column] = region.words } }
+                for row in rows {
+                    for column in columns { grid[row * perSide + column] = region.words }
+                }
             } else {
                 let (row, column) = (
-                    Int(((top + bottom) / 2).rounded(.down)), Int(((left + right) / 2).rounded(.down))
+                    Int(((top + bottom) / 2).rounded(.down)),
+                    Int(((left + right) / 2).rounded(.down))
                 )
                 if (0..<perSide).contains(row), (0..<perSide).contains(column) {
                     grid[row * perSide + column] = region.words

@@ -36,32 +36,37 @@ final class TowerNaming: Trainable {
         start(configuration, seed: seed)
     }
 
-    /// Things in view: sorts of names, the background among them.
     func counts(_ examples: [PatchCaptions]) -> [String: Int] {
-        ["naming": examples.reduce(0) { $0 + Set($1.names).count }]
+        ["naming": examples.reduce(0) { $0 + $1.thingCount }]
     }
 
-    /// Each thing in view weighs the same, however many patches show it: or headers would drown digits.
-    private func weights(_ examples: [PatchCaptions]) -> [Float] {
-        examples.flatMap { example in
-            let sizes = Dictionary(example.names.map { ($0, Float(1)) }, uniquingKeysWith: +)
-            return example.names.map { 1 / (sizes[$0] ?? 1) }
-        }
-    }
-
+    /// `-log σ(s)` of a word that holds is `softplus(s) - s`, of one that does not `softplus(s)`: so only the few words
+    /// that hold are looked up.
     func losses(_ examples: [PatchCaptions], generators: [Generator]) -> [LossTerm] {
         let scores = scores(examples)  // [M, W]
-        let all = examples.flatMap(\.words)
-        var signs = [Float](repeating: -1, count: all.count * wordCount)
-        for (row, words) in all.enumerated() {
-            for word in words { signs[row * wordCount + word] = 1 }
+        let weights = examples.flatMap(\.weights)
+        var held: [Int] = []  // places in the flattened scores
+        var heldWeights: [Float] = []
+        for (row, words) in examples.flatMap(\.words).enumerated() {
+            for word in Set(words).sorted() {
+                held.append(row * wordCount + word)
+                heldWeights.append(weights[row])
+            }
         }
-        let sign = Tensor(signs, shape: [all.count, wordCount], device: store.device)
-        let weight = Tensor(weights(examples), shape: [all.count], device: store.device)
-        let loss = (-(scores * sign).logSigmoid().sum(axis: -1) * weight).sum()
+        let every = scores.softplus().sum(axis: -1) * column(weights)
+        let holding =
+            scores.flattened(from: 0, to: 1)
+            .selecting(Tensor(held, shape: [held.count], device: store.device), axis: 0)
+            * column(heldWeights)
         return [
-            LossTerm(name: "naming", sum: loss, count: counts(examples)["naming"] ?? 0)
+            LossTerm(
+                name: "naming", sum: every.sum() - holding.sum(),
+                count: counts(examples)["naming"] ?? 0)
         ]
+    }
+
+    private func column(_ values: [Float]) -> Tensor {
+        Tensor(values, shape: [values.count], device: store.device)
     }
 
     /// Log odds of each word for each patch, `[M, W]`.
@@ -83,7 +88,7 @@ final class TowerNaming: Trainable {
             .argmax(axis: -1).ints()
         var (right, total) = (0.0, 0.0)
         for ((names, word), weight) in zip(
-            zip(examples.flatMap(\.names), likeliest), weights(examples))
+            zip(examples.flatMap(\.names), likeliest), examples.flatMap(\.weights))
         where names.first != 0 {
             total += Double(weight)
             if names.contains(things[word]) { right += Double(weight) }

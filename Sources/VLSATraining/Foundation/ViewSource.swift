@@ -1,6 +1,7 @@
 import AnyRes
 import Codecs
 import Foundation
+import Synchronization
 
 /// Views that a tower learns to name, drawn from a seed without end: whole snapshots, and mosaics of four windows
 /// around things worth naming, each from a picture of its own.
@@ -9,31 +10,45 @@ import Foundation
 final class ViewSource: ExampleSource {
     typealias Example = PatchCaptions
 
-    private let data: RegionPictures
-    private let seed: UInt64
-    private let side: Int
-    private let patch: Int
-    private let snapshotShare: Double
+    private let views: DrawnViews
     private var index = 0
 
     init(_ data: RegionPictures, seed: UInt64, side: Int, patch: Int, snapshotShare: Double) {
-        self.data = data
-        self.seed = seed
-        self.side = side
-        self.patch = patch
-        self.snapshotShare = snapshotShare
+        views = DrawnViews(
+            data: data, seed: seed, side: side, patch: patch, snapshotShare: snapshotShare)
     }
 
-    var count: Int { data.pictures.count }
+    var count: Int { views.data.pictures.count }
 
+    /// The next views, drawn on all cores.
     func next(_ count: Int) -> [PatchCaptions] {
-        (0..<count).map { _ in
-            defer { index += 1 }
-            return view(index)
+        let (views, first) = (views, index)
+        index += count
+        let drawn = Mutex<[PatchCaptions?]>(Array(repeating: nil, count: count))
+        DispatchQueue.concurrentPerform(iterations: count) { place in
+            let view = views.view(first + place)
+            drawn.withLock { $0[place] = view }
         }
+        return drawn.withLock { $0.compactMap { $0 } }
     }
 
-    private func view(_ index: Int) -> PatchCaptions {
+    func position() throws -> [UInt8] { Array("{\"index\":\(index)}".utf8) }
+
+    func seek(_ position: [UInt8]) throws {
+        struct Position: Decodable { let index: Int }
+        index = try JSONDecoder().decode(Position.self, from: Data(position)).index
+    }
+}
+
+/// The views of a ``ViewSource``, each drawn from the seed and its number alone.
+private struct DrawnViews: Sendable {
+    let data: RegionPictures
+    let seed: UInt64
+    let side: Int
+    let patch: Int
+    let snapshotShare: Double
+
+    func view(_ index: Int) -> PatchCaptions {
         var random = SeededGenerator(seed: seed, "view", "\(index)")
         let picture = random.element(of: data.pictures)
         if random.unit() < snapshotShare {
@@ -44,7 +59,8 @@ final class ViewSource: ExampleSource {
         let (first, second) = (0..<perSide / 2, perSide / 2..<perSide)
         var pixels = [UInt8](repeating: 0, count: 3 * side * side)
         var names = [[Int]](repeating: [], count: perSide * perSide)
-        for (rows, columns) in [(first, first), (first, second), (second, first), (second, second)] {
+        for (rows, columns) in [(first, first), (first, second), (second, first), (second, second)]
+        {
             let length = max(rows.count, columns.count)
             let shown = window(side: length * patch, &random)
             let planes = shown.pixels.planar()
@@ -88,12 +104,5 @@ final class ViewSource: ExampleSource {
         let centre = things.isEmpty ? middle : random.element(of: things).box.centre
         let (x, y) = (start(centre.x, width), start(centre.y, height))
         return picture.window(x: x, y: y, reach: reach, side: side, patch: patch)
-    }
-
-    func position() throws -> [UInt8] { Array("{\"index\":\(index)}".utf8) }
-
-    func seek(_ position: [UInt8]) throws {
-        struct Position: Decodable { let index: Int }
-        index = try JSONDecoder().decode(Position.self, from: Data(position)).index
     }
 }

@@ -32,6 +32,9 @@ extension TrainingRun {
     }
 
     private func takeSteps() throws -> TrainingOutcome {
+        // A sitting spares the checkpoint that it began with; the one before may have left its own.
+        folder.checkpoints.prune(
+            keep: plan.checkpoint.keep, best: plan.checkpoint.best, sparing: resumedFrom)
         for observer in observers { try observer.runStarted(self) }
         var window = MetricWindow()
         while step < steps {
