@@ -27,7 +27,7 @@ def compare(name, what, actual, expected):
 
 def loaded(cls, path):
     """The model, with every weight taken from the file and none left over."""
-    model, info = cls.from_pretrained(str(path), output_loading_info=True)
+    model, info = cls.from_pretrained(str(path), output_loading_info=True, low_cpu_mem_usage=False)
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if info.get(kind):
             failures.append(path.name)
