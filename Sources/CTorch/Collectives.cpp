@@ -8,6 +8,7 @@
 #include <ATen/Functions.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/util/Logging.h>
 #include <dlfcn.h>
 #include <netdb.h>
 #include <sys/socket.h>
@@ -106,6 +107,7 @@ struct NCCL {
 
 struct ct_group {
   int rank, size;
+  bool serves;  // whether the meeting point goes with this process
   milliseconds timeout;
 #ifdef VLSA_GLOO
   c10::intrusive_ptr<c10d::Store> store;
@@ -188,17 +190,22 @@ bool ct_has_gloo(void) { return true; }
 ct_status ct_group_new(const char *host, uint16_t port, bool serves, const char *prefix, int rank, int size,
                        double seconds, ct_group **out) {
   return guarded([&] {
+    // What goes wrong is thrown; libtorch would write it to standard error as well, with traces.
+    if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_FATAL;
     auto group = std::make_unique<ct_group>();
     group->rank = rank;
     group->size = size;
+    group->serves = serves;
     group->timeout = milliseconds(static_cast<int64_t>(seconds * 1000));
     if (!serves) await_listener(host, port, Clock::now() + group->timeout);
     c10d::TCPStoreOptions options;
     options.port = port;
     options.isServer = serves;
     options.waitWorkers = false;
-    options.timeout = group->timeout;
+    // Somebody listens, so that the connection itself takes no long time.
+    options.timeout = std::min(group->timeout, milliseconds(30'000));
     auto store = c10::make_intrusive<c10d::TCPStore>(host, options);
+    store->setTimeout(group->timeout);
     group->store = c10::make_intrusive<c10d::PrefixStore>(prefix, store);
     *out = group.release();
   });
@@ -211,10 +218,14 @@ ct_status ct_group_join(ct_group *group, int32_t *counts) {
     std::vector<std::string> keys;
     for (int rank = 0; rank < group->size; rank++) keys.push_back(joined(rank));
     while (!group->store->check(keys) && Clock::now() < end) std::this_thread::sleep_for(milliseconds(20));
+    bool is_good = true;
     for (int rank = 0; rank < group->size; rank++) {
       bool is_there = group->store->check({keys[rank]});
       counts[rank] = is_there ? static_cast<int32_t>(group->store->add(keys[rank], 0)) : 0;
+      is_good = is_good && counts[rank] == 1;
     }
+    // The others are to see what is wrong, too.
+    if (!is_good && group->serves) std::this_thread::sleep_for(milliseconds(1000));
   });
 }
 
@@ -329,6 +340,22 @@ ct_status ct_group_survivors(ct_group *group, double grace, bool *survives) {
   });
 }
 
+ct_status ct_group_leave(ct_group *group, double grace) {
+  return guarded([&] {
+    auto end = Clock::now() + milliseconds(static_cast<int64_t>(grace * 1000));
+    group->store->setTimeout(milliseconds(static_cast<int64_t>(grace * 1000) + 1000));
+    auto await_all = [&](const char *what) {
+      std::vector<std::string> keys;
+      for (int rank = 0; rank < group->size; rank++) keys.push_back(what + std::to_string(rank));
+      group->store->set(keys[group->rank], std::vector<uint8_t>{1});
+      while (!group->store->check(keys) && Clock::now() < end) std::this_thread::sleep_for(milliseconds(5));
+    };
+    await_all("done/");
+    if (group->serves) return await_all("left/");
+    group->store->set("left/" + std::to_string(group->rank), std::vector<uint8_t>{1});
+  });
+}
+
 #else  // no Gloo
 
 namespace {
@@ -351,6 +378,7 @@ ct_status ct_group_all_reduce(ct_group *, ct_tensor *) { return without_gloo(); 
 ct_status ct_group_reduce_scatter(ct_group *, const ct_tensor *, ct_tensor *) { return without_gloo(); }
 ct_status ct_group_all_gather(ct_group *, const ct_tensor *, ct_tensor *) { return without_gloo(); }
 ct_status ct_group_survivors(ct_group *, double, bool *) { return without_gloo(); }
+ct_status ct_group_leave(ct_group *, double) { return without_gloo(); }
 
 #endif
 

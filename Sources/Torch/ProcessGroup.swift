@@ -35,6 +35,7 @@ public final class ProcessGroup {
 
     private let handle: OpaquePointer
     private var cudaDevice: Device?
+    private var isLost = false
 
     /// Whether this build can connect processes: whether Gloo's headers were found.
     public static var isAvailable: Bool { ct_has_gloo() }
@@ -146,6 +147,15 @@ public final class ProcessGroup {
         }
     }
 
+    /// Waits a little for the others to end their operations as well; the last call before the process ends.
+    ///
+    /// After a failed operation it returns at once.
+    public func leave() {
+        guard !isLost else { return }
+        // Whether they come or not: this process' work is done.
+        _ = ct_group_leave(handle, 5)
+    }
+
     private static func reason() -> String {
         let text = String(cString: ct_last_error())
         // Gloo puts its source line before the reason, and advice behind it.
@@ -159,6 +169,7 @@ public final class ProcessGroup {
     private func run(_ status: ct_status) throws(ProcessGroupError) {
         guard status != CT_OK else { return }
         let reason = Self.reason()
+        isLost = true
         // Those that noticed, as this process did, say so to each other; who does not is the one that is lost.
         var survives = [Bool](repeating: false, count: size)
         // Process 0 serves these questions, so it stays the longest.

@@ -1,21 +1,23 @@
 import Foundation
 
-/// A TCP port of this machine that nobody listens on now.
+/// A TCP port of this machine that nobody listens on now, below those that outgoing connections get.
 public func freePort() -> UInt16 {
+    while true {
+        let port = UInt16.random(in: 12_000..<32_000)
+        if isFree(port) { return port }
+    }
+}
+
+private func isFree(_ port: UInt16) -> Bool {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(descriptor) }
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    address.sin_port = port.bigEndian
     return withUnsafeMutablePointer(to: &address) { pointer in
         pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            guard bind(descriptor, $0, length) == 0, getsockname(descriptor, $0, &length) == 0
-            else {
-                fatalError("freePort: \(String(cString: strerror(errno)))")
-            }
+            bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
         }
-        return UInt16(bigEndian: pointer.pointee.sin_port)
     }
 }
 

@@ -84,9 +84,11 @@ struct LineJob: Codable, Sendable {
 
     /// What a process of the run does.
     func perform(rank: Int, port: UInt16) throws -> TrainingOutcome {
+        let overrides = ["processes.timeout=60"] + overrides
         let plan = try linePlan(overrides)
         let launch = try ProcessLaunch(environment(rank: rank, size: size, port: port))
         let processes = try Processes(launch, plan: plan.processes)
+        defer { processes.leave() }
         var steps: [[Double]] = []
         let watcher = StepWatcher { report, _ in
             steps.append(
@@ -111,7 +113,9 @@ struct LineJob: Codable, Sendable {
     private func act(rank: Int, step: Int) throws {
         switch deed {
         case .dies(rank, step): kill(getpid(), SIGKILL)
-        case .isAsked(rank, step): raise(SIGTERM)
+        case .isAsked(rank, step):
+            kill(getpid(), SIGTERM)
+            while Interruption.signal == nil { usleep(1000) }
         case .sleeps(rank, step, let seconds): Thread.sleep(forTimeInterval: seconds)
         case .fails(rank, step): throw CocoaError(.fileReadNoPermission)
         default: break

@@ -173,11 +173,13 @@ import Torch
             deed: .isAsked(rank: 1, step: 3))
         try await job.start([.exitCode(143), .exitCode(143)])
         #expect(RunFolder(job.run).checkpoints.steps() == [3])
-        let stopped = try lineRun(
-            job.run, options + ["checkpoint.every=2"], resume: true, examples: job.data.examples)
-        #expect(stopped.step == 3)
-        stopped.observers = [StepWatcher { report, _ in if report.step == 7 { throw Stop() } }]
-        #expect(throws: Stop.self) { try stopped.train() }
+        do {
+            let run = try lineRun(
+                job.run, options + ["checkpoint.every=2"], resume: true, examples: job.data.examples)
+            #expect(run.step == 3)
+            run.observers = [StepWatcher { report, _ in if report.step == 7 { throw Stop() } }]
+            #expect(throws: Stop.self) { try run.train() }
+        }
         #expect(RunFolder(job.run).checkpoints.steps().first == 6)
         job.overrides = options + ["processes.zero=1"]
         (job.deed, job.resume) = (.none, true)
@@ -210,7 +212,10 @@ import Torch
     /// Refused in both before anything is begun, with the same exit code.
     @Test(arguments: [
         (["batch={samples: 5}"], "batch.samples: 5 samples a step cannot be shared out evenly"),
-        (["batch={samples: 4}", "train=[boddy]"], "train: \"boddy\" names no parameter"),
+        (
+            ["batch={samples: 4}", "train=[boddy]", "optimizer={rate: 1e-2}"],
+            "train: \"boddy\" names no parameter"
+        ),
     ])
     func wrongPlansAreRefusedInBoth(overrides: [String], expected: String) async throws {
         let folder = try TemporaryFolder()

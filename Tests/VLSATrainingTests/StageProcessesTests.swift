@@ -68,7 +68,7 @@ import VLSA
         ["batch={samples: 4, micro: 2}", "dtype=bfloat16", "processes.zero=2"],
         [
             "batch={samples: 4, packed: true}", "processes.zero=1", "objective.balance=uncertainty",
-            "train=[perceiver, epigone, balance]", "lora={rank: 2, targets: [q_proj, v_proj]}",
+            "train=[perceiver, epigone, balance]", "lora={rank: 2, targets: [language.*.q_proj]}",
         ],
     ])
     func twoProcessesTrainAStageAsOne(overrides: [String]) async throws {

@@ -301,6 +301,9 @@ ct_status ct_group_reduce_scatter(ct_group *group, const ct_tensor *input, ct_te
 ct_status ct_group_all_gather(ct_group *group, const ct_tensor *input, ct_tensor *output);
 // After a failure: who is there still, of those that ask within `grace` seconds.
 ct_status ct_group_survivors(ct_group *group, double grace, bool *survives);
+// Waits, at most `grace` seconds, until all have come this far: a connection that ends earlier would disturb an
+// operation that is complete here and not yet elsewhere.
+ct_status ct_group_leave(ct_group *group, double grace);
 
 #ifdef __cplusplus
 }

@@ -44,6 +44,9 @@ public final class Processes {
         max(1, ProcessInfo.processInfo.activeProcessorCount / (launch?.localSize ?? 1))
     }
 
+    /// Waits for the others' last exchange to end as well; before the process ends.
+    public func leave() { group?.leave() }
+
     /// Every process' bytes for this one's.
     func exchange(_ bytes: [UInt8]) throws -> [[UInt8]] {
         guard let group else { return [bytes] }

@@ -23,7 +23,9 @@ public func trainStage(
     if options.resume, folder.isFinished(with: try plan.yaml()) {
         return .finished(model: folder.model)
     }
-    let (run, parts) = try stageRun(plan, folder: path, options: options)
+    let processes = try Processes(options.launch, plan: plan.processes)
+    defer { processes.leave() }
+    let (run, parts) = try stageRun(plan, folder: path, options: options, processes)
     let isFirst = run.processes.isFirst
     run.observers = (isFirst ? [RejectionReporter(), LatentCacheReporter()] : []) + observers
     if isFirst, let pictures = StagePictures(plan, parts) { run.observers.append(pictures) }
@@ -50,13 +52,14 @@ public func rehearseStage(
         try? FileManager.default.removeItem(atPath: temporary)
         if options.watchesSignals { Interruption.unwatch() }
     }
-    return try stageRun(plan, folder: temporary, options: options).run.rehearse()
+    let processes = try Processes(options.launch, plan: plan.processes)
+    defer { processes.leave() }
+    return try stageRun(plan, folder: temporary, options: options, processes).run.rehearse()
 }
 
 private func stageRun(
-    _ plan: TrainingPlan, folder path: String, options: RunOptions
+    _ plan: TrainingPlan, folder path: String, options: RunOptions, _ processes: Processes
 ) throws -> (run: TrainingRun<VLSAModel>, parts: StageParts) {
-    let processes = try Processes(options.launch, plan: plan.processes)
     var found: StageParts?
     try processes.agree {
         found = try StageParts(plan, launch: options.launch)
