@@ -175,7 +175,8 @@ import Torch
         #expect(RunFolder(job.run).checkpoints.steps() == [3])
         do {
             let run = try lineRun(
-                job.run, options + ["checkpoint.every=2"], resume: true, examples: job.data.examples)
+                job.run, options + ["checkpoint.every=2"], resume: true, examples: job.data.examples
+            )
             #expect(run.step == 3)
             run.observers = [StepWatcher { report, _ in if report.step == 7 { throw Stop() } }]
             #expect(throws: Stop.self) { try run.train() }
@@ -222,6 +223,15 @@ import Torch
         let job = LineJob(folder: folder.path, overrides: overrides)
         try await job.start([.exitCode(64), .exitCode(64)])
         #expect(job.message(of: 0).hasPrefix(expected), "\(job.message(of: 0))")
+        #expect(!FileManager.default.fileExists(atPath: job.run))
+    }
+
+    @Test func otherWeightsAreRefusedInBoth() async throws {
+        let folder = try TemporaryFolder()
+        let job = LineJob(
+            folder: folder.path, overrides: ["batch={samples: 4}"], deed: .differs(rank: 1))
+        try await job.start([.exitCode(64), .exitCode(64)])
+        #expect(job.message(of: 0).hasPrefix("model: process 1 begins with other weights"))
         #expect(!FileManager.default.fileExists(atPath: job.run))
     }
 

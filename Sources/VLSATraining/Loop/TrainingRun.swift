@@ -184,7 +184,7 @@ public final class TrainingRun<Model: Trainable> {
                 processes.isFirst ? try options.profile.map { try TraceFile(path: $0) } : nil
             let table = TrainableTable.text(groups, store: self.model.store)
             // Nobody begins before everybody is ready.
-            try processes.agree()
+            try processes.checkAlike(self.model.store)
             (metrics, events, progress) = try processes.begun(
                 claim, plan: plan, planText: planText, options: options, table: table,
                 step: step, steps: steps)

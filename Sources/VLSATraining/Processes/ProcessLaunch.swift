@@ -63,6 +63,8 @@ public enum ProcessLaunchError: ExitCoded, Equatable, CustomStringConvertible {
     case unevenBatch(samples: Int, size: Int)
     /// Another process was started with another stage.
     case plansDiffer(rank: Int, changes: [String])
+    /// Another process found other weights.
+    case weightsDiffer(rank: Int)
 
     public var exitCode: Int32 { 64 }
 
@@ -82,6 +84,10 @@ public enum ProcessLaunchError: ExitCoded, Equatable, CustomStringConvertible {
         case .plansDiffer(let rank, let changes):
             return "process \(rank) was started with another stage than process 0:"
                 + changes.map { "\n  \($0)" }.joined()
+        case .weightsDiffer(let rank):
+            return
+                "model: process \(rank) begins with other weights than process 0; the folder that model: or "
+                + "--resume names must hold the same files for every process"
         }
     }
 }

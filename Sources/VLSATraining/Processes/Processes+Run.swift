@@ -1,4 +1,6 @@
 import Foundation
+import Torch
+import TorchNN
 
 // How several processes begin a run in one folder.
 
@@ -15,6 +17,16 @@ extension Processes {
             if !changes.isEmpty {
                 throw ProcessLaunchError.plansDiffer(rank: rank, changes: changes)
             }
+        }
+    }
+
+    /// Throws, in every process, where one has other weights: from another model folder of the same name.
+    func checkAlike(_ store: ParameterStore) throws {
+        guard count > 1 else { return }
+        let norms = try together { totalNorm(store.tensors().map(\.tensor)).item() }
+        // Equal weights have equal norms but for the order in which processors of different kinds sum.
+        for (rank, norm) in norms.enumerated() where abs(norm - norms[0]) > 1e-5 * norms[0] {
+            throw ProcessLaunchError.weightsDiffer(rank: rank)
         }
     }
 

@@ -140,7 +140,9 @@ public final class Processes {
 public func isCommonToProcesses(_ error: any Error) -> Bool {
     switch error {
     case let error as RunError: error.isCommon
-    case ProcessLaunchError.unevenBatch, ProcessLaunchError.plansDiffer: true
+    case ProcessLaunchError.unevenBatch, ProcessLaunchError.plansDiffer,
+        ProcessLaunchError.weightsDiffer:
+        true
     case CorpusError.tooManyRejected: true
     default: false
     }
