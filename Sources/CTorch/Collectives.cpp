@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <memory>
@@ -191,7 +193,8 @@ ct_status ct_group_new(const char *host, uint16_t port, bool serves, const char 
                        double seconds, ct_group **out) {
   return guarded([&] {
     // What goes wrong is thrown; libtorch would write it to standard error as well, with traces.
-    if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_FATAL;
+    constexpr int fatal = 3;
+    if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = fatal;
     auto group = std::make_unique<ct_group>();
     group->rank = rank;
     group->size = size;

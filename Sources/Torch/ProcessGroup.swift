@@ -69,7 +69,7 @@ public final class ProcessGroup {
             place.host, place.port, serves, place.attempt, Int32(rank), Int32(size), timeout, &out)
         guard status == CT_OK, let out else {
             let reason = Self.reason()
-            if serves { throw .cannotListen(port: Int(place.port), reason: reason) }
+            if serves { throw .cannotListen(address: address, reason: reason) }
             throw .unreachable(address: address, seconds: timeout, reason: reason)
         }
         handle = out
@@ -158,6 +158,8 @@ public final class ProcessGroup {
 
     private static func reason() -> String {
         let text = String(cString: ct_last_error())
+        // Of a socket's failure only the system's own words help.
+        if let end = text.firstRange(of: "message: ")?.upperBound { return String(text[end...]) }
         // Gloo puts its source line before the reason, and advice behind it.
         let line = text.split(separator: "\n").first.map(String.init) ?? text
         guard line.hasPrefix("["), let end = line.firstIndex(of: "]") else { return line }

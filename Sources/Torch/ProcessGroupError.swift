@@ -3,7 +3,7 @@ public enum ProcessGroupError: Error, Equatable, CustomStringConvertible {
     /// This build cannot connect processes.
     case noBackend(String)
     /// The first process cannot listen for the others.
-    case cannotListen(port: Int, reason: String)
+    case cannotListen(address: String, reason: String)
     /// The first process does not answer.
     case unreachable(address: String, seconds: Double, reason: String)
     /// Some processes did not come in time.
@@ -18,10 +18,10 @@ public enum ProcessGroupError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .noBackend(let reason): return reason
-        case .cannotListen(let port, let reason):
+        case .cannotListen(let address, let reason):
             return
-                "MASTER_PORT: process 0 cannot listen on port \(port) (\(reason)); another run may have it: "
-                + "choose a free one, the same for every process"
+                "MASTER_ADDR, MASTER_PORT: process 0 cannot listen at \(address) (\(reason)); the address must be "
+                + "its machine's and the port free (another run may have it), the same for every process"
         case .unreachable(let address, let seconds, let reason):
             return "MASTER_ADDR, MASTER_PORT: process 0 does not answer at \(address) within "
                 + "\(brief(seconds)) s (\(reason)); start it with RANK=0, on the machine of that address"
