@@ -25,7 +25,7 @@ public final class Processes {
     /// - Throws: ``ProcessGroupError`` when they do not come.
     public init(_ launch: ProcessLaunch?, plan: ProcessesPlan) throws {
         self.launch = launch
-        // A connection that ends comes as an error of the exchange.
+        // A connection that ends comes as an error of the exchange, not as a deadly signal.
         if launch != nil { signal(SIGPIPE, SIG_IGN) }
         group = try launch.map {
             try ProcessGroup(rank: $0.rank, size: $0.size, at: $0.place, timeout: plan.timeout)
@@ -45,7 +45,11 @@ public final class Processes {
     }
 
     /// Waits for the others' last exchange to end as well; before the process ends.
-    public func leave() { group?.leave() }
+    public func leave() {
+        guard let group else { return }
+        signal(SIGPIPE, SIG_IGN)
+        group.leave()
+    }
 
     /// Every process' bytes for this one's.
     func exchange(_ bytes: [UInt8]) throws -> [[UInt8]] {
