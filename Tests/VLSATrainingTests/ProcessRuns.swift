@@ -92,15 +92,20 @@ struct LineJob: Codable, Sendable {
         let processes = try Processes(launch, plan: plan.processes)
         defer { processes.leave() }
         var steps: [[Double]] = []
+        var last = ContinuousClock.now
         let watcher = StepWatcher { report, _ in
             steps.append(
                 [report.loss, report.gradientNorm, Double(report.samples), Double(report.tokens)]
                     + report.losses.map(\.value))
             try act(rank: rank, step: report.step)
+            last = .now
         }
         defer {
             let data = try? JSONEncoder().encode(steps)
             try? data?.write(to: URL(fileURLWithPath: "\(folder)/steps-\(rank).json"))
+            let waited = last.duration(to: .now) / .seconds(1)
+            try? Data("\(waited)".utf8).write(
+                to: URL(fileURLWithPath: "\(folder)/waited-\(rank).txt"))
         }
         let run = try lineRun(
             run, overrides, resume: resume, signals: true, examples: data.examples,
@@ -164,6 +169,12 @@ struct LineJob: Codable, Sendable {
             return []
         }
         return try JSONDecoder().decode([[Double]].self, from: data)
+    }
+
+    /// Seconds between a process' last step and its end.
+    func waited(of rank: Int) -> Double? {
+        (try? String(contentsOfFile: "\(folder)/waited-\(rank).txt", encoding: .utf8))
+            .flatMap(Double.init)
     }
 
     /// What a process ended with.
