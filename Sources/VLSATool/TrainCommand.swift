@@ -14,7 +14,7 @@ struct TrainCommand: ParsableCommand {
               vlsa train Stages/tiny/1-perceive.yaml --run runs/1 --set optimizer.rate=5e-4
               vlsa train Stages/tiny/1-perceive.yaml --run runs/1 --dry-run
               vlsa train Stages/tiny/1-perceive.yaml --run runs/1 --resume --profile trace.json
-              torchrun --no-python --nproc-per-node 2 vlsa train Stages/tiny/1-perceive.yaml --run runs/1
+              torchrun --no-python --nproc-per-node 2 -- vlsa train Stages/tiny/1-perceive.yaml --run runs/1
             """)
 
     @Argument(help: "Stage file.") var stage: String
