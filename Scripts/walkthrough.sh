@@ -50,7 +50,7 @@ choose_port() {
 ranked() {
     local rank=$1; shift
     exec env RANK="$rank" WORLD_SIZE=2 LOCAL_RANK="$rank" MASTER_ADDR=127.0.0.1 MASTER_PORT="$port" "$tool" \
-        train work/runs/1/plan.yaml --set batch.samples=4 --set validate.every=0 "$@"
+        train work/runs/1/plan.yaml --set batch.samples=4 --set batch.micro=2 --set validate.every=0 "$@"
 }
 choose_port
 (ranked 1 --run work/runs/two --set steps=3 --set processes.zero=2) > out.1 2> err.1 & second=$!
