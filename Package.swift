@@ -123,7 +123,7 @@ let package = Package(
         .testTarget(name: "PromptingTests", dependencies: ["Prompting", "GoldenSupport"]),
         .testTarget(name: "CorpusTests", dependencies: ["Corpus"]),
         .testTarget(name: "VLSATests", dependencies: ["VLSA", "AnyRes", "GoldenSupport"]),
-        .testTarget(name: "VLSATrainingTests", dependencies: ["VLSATraining"]),
+        .testTarget(name: "VLSATrainingTests", dependencies: ["VLSATraining", "GoldenSupport"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx20

@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-packages=(libopenblas-dev libvips-dev fonts-dejavu-core pkg-config)
+packages=(libopenblas-dev libvips-dev libgloo-dev fonts-dejavu-core pkg-config)
 log=$(mktemp)
 unpacked=
 trap 'rm -f "$log"; [ -z "$unpacked" ] || rm -rf "$unpacked"' EXIT

@@ -41,5 +41,37 @@ refused 1 vlsa templates check Stages
 refused 64 vlsa augment work/augmented.jsonl --images work/data --out work/x.jsonl --shard 3/2
 refused 64 vlsa augment work/none.json --images work --out work/x.jsonl
 refused 1 vlsa infer --model work/runs/1/model --image out.log --prompt hello
+
+# Two processes train one run; the second says nothing. One that is killed ends the other.
+wrong() { echo "walkthrough: $*" >&2; cat out.* err.* >&2; exit 1; }
+choose_port() {
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+}
+ranked() {
+    local rank=$1; shift
+    exec env RANK="$rank" WORLD_SIZE=2 LOCAL_RANK="$rank" MASTER_ADDR=127.0.0.1 MASTER_PORT="$port" "$tool" \
+        train work/runs/1/plan.yaml --set batch.samples=4 --set batch.micro=2 --set validate.every=0 "$@"
+}
+choose_port
+(ranked 1 --run work/runs/two --set steps=3 --set processes.zero=2) > out.1 2> err.1 & second=$!
+(ranked 0 --run work/runs/two --set steps=3 --set processes.zero=2) > out.0 2> err.0 || wrong "process 0 of two failed"
+wait "$second" || wrong "process 1 of two failed"
+grep -q "work/runs/two/model" out.0 || wrong "process 0 did not print the model"
+[ ! -s out.1 ] && [ ! -s err.1 ] || wrong "process 1 of two is not quiet"
+grep -q '"samples":12' work/runs/two/metrics.jsonl || wrong "the metrics are not of both processes"
+choose_port
+(ranked 1 --run work/runs/killed --set steps=100000 --set checkpoint.every=1) > out.1 2> err.1 & second=$!
+(ranked 0 --run work/runs/killed --set steps=100000 --set checkpoint.every=1) > out.0 2> err.0 & first=$!
+for _ in $(seq 300); do [ -e work/runs/killed/checkpoints/step-2 ] && break; sleep 0.1; done
+kill -KILL "$second"
+status=0; wait "$first" || status=$?
+[ "$status" -eq 1 ] || wrong "process 0 ended with $status when process 1 was killed"
+grep -q "process 1 of 2 ended" err.0 || wrong "process 0 does not name the killed one"
+(ranked 0 --run work/runs/bad --set processes.timeout=1) > out.0 2> err.0 && wrong "a missing process is not noticed"
+grep -q "process 1 of 2 did not come" err.0 || wrong "a missing process is not named"
+refused 64 env RANK=0 "$tool" train work/runs/1/plan.yaml --run work/runs/bad
+grep -q "WORLD_SIZE is not set" out.log || wrong "a missing variable is not named"
+refused 64 env RANK=0 WORLD_SIZE=two "$tool" train work/runs/1/plan.yaml --run work/runs/bad
+
 [ ! -e work/runs/bad ] || { echo "walkthrough: a refused run left a folder" >&2; exit 1; }
 echo "walkthrough: all commands did what the README says"

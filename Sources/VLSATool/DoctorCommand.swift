@@ -44,6 +44,21 @@ struct DoctorCommand: ParsableCommand {
             }
         }
 
+        line(
+            "processes",
+            (ProcessGroup.isAvailable ? "Gloo for the CPU" : "no Gloo") + ", "
+                + (ProcessGroup.ncclVersion.map { "NCCL \($0) for GPUs" } ?? "no NCCL"))
+        if !ProcessGroup.isAvailable {
+            problems.append(
+                "several processes cannot train together, because Gloo's headers were not found: install them "
+                    + "(Debian: libgloo-dev) and run make build again")
+        }
+        if Device.cudaCount > 1, ProcessGroup.ncclVersion == nil {
+            problems.append(
+                "there are \(Device.cudaCount) GPUs, but several processes cannot use them: libnccl.so.2 cannot be "
+                    + "opened; the CUDA build of PyTorch brings it (LIBTORCH_USE_PYTORCH=1)")
+        }
+
         if LibVips.isStarted {
             let loaders = PictureFormat.allCases.filter(\.isInstalled).map(\.name)
             line("libvips", "\(LibVips.version); reads \(loaders.joined(separator: ", "))")

@@ -14,6 +14,7 @@ struct TrainCommand: ParsableCommand {
               vlsa train Stages/tiny/1-perceive.yaml --run runs/1 --set optimizer.rate=5e-4
               vlsa train Stages/tiny/1-perceive.yaml --run runs/1 --dry-run
               vlsa train Stages/tiny/1-perceive.yaml --run runs/1 --resume --profile trace.json
+              torchrun --no-python --nproc-per-node 2 -- vlsa train Stages/tiny/1-perceive.yaml --run runs/1
             """)
 
     @Argument(help: "Stage file.") var stage: String
@@ -36,14 +37,29 @@ struct TrainCommand: ParsableCommand {
     }
 
     func run() throws {
+        let launch = try ProcessLaunch(ProcessInfo.processInfo.environment)
+        do {
+            try train(launch)
+        } catch let error where launch.map({ $0.rank > 0 }) ?? false && isCommonToProcesses(error) {
+            // The first process says it.
+            throw ExitCode((error as? any ExitCoded)?.exitCode ?? 1)
+        }
+    }
+
+    private func train(_ launch: ProcessLaunch?) throws {
+        let isFirst = launch.map { $0.rank == 0 } ?? true
         let plan = try TrainingPlan.load(path: stage, overrides: overrides)
         let options = RunOptions(
             resume: resume, progress: quiet ? .silent : .automatic, overrides: overrides,
-            profile: profile)
-        if dryRun { return print(try rehearseStage(plan, run: folder, options: options)) }
+            profile: profile, launch: launch)
+        if dryRun {
+            let report = try rehearseStage(plan, run: folder, options: options)
+            if isFirst { print(report) }
+            return
+        }
         let outcome = try trainStage(plan, run: folder, options: options)
         switch outcome {
-        case .finished(let model): print(model)
+        case .finished(let model): if isFirst { print(model) }
         case .interrupted: break
         }
         if outcome.exitCode != 0 { throw ExitCode(outcome.exitCode) }

@@ -159,10 +159,53 @@ struct SampleLoaderTests {
                 try set.loader {
                     $0.rank = rank
                     $0.world = 2
-                }.next(12).map(\.recordID)
+                }.share(of: 24) { _ in [[], []] }
             }
-            let interleaved = zip(parts[0], parts[1]).flatMap { [$0, $1] }
-            #expect(interleaved == whole)
+            #expect(parts[0].map(\.place) == Array(stride(from: 0, to: 24, by: 2)))
+            #expect(parts[1].map(\.place) == Array(stride(from: 1, to: 24, by: 2)))
+            let together = parts.joined().sorted { $0.place < $1.place }
+            #expect(together.map(\.sample.recordID) == whole)
+        }
+    }
+
+    /// Records that one process cannot use are left out by all: samples, places, ledger and position are those of
+    /// a single process, and no sample comes twice.
+    @Test(arguments: [2, 3])
+    func processesAgreeOnBadRecords(world: Int) throws {
+        try withTemporaryFolder { folder in
+            let set = try DataSetFixture(folder, count: 13) { index, record in
+                if [2, 3, 8].contains(index) { record.images = ["none.png"] }
+            }
+            let single = try set.loader { $0.maxRejectedShare = 0.5 }
+            let batches = try (0..<6).map { _ in try single.next(6) }
+            let (ledger, place) = (single.ledger, single.place)
+            let meeting = Meeting(world)
+            let group = DispatchGroup()
+            for rank in 0..<world {
+                group.enter()
+                Thread.detachNewThread {
+                    defer { group.leave() }
+                    do {
+                        let loader = try set.loader {
+                            $0.maxRejectedShare = 0.5
+                            ($0.rank, $0.world, $0.workers) = (rank, world, rank)
+                        }
+                        for batch in batches {
+                            let share = try loader.share(of: 6) { meeting.exchange($0, rank) }
+                            meeting.add(share.map { ($0.place, $0.sample.recordID) })
+                            #expect(share.allSatisfy { batch[$0.place] == $0.sample })
+                        }
+                        #expect(loader.ledger.counts == ledger.counts)
+                        #expect(loader.ledger.entries.map(\.index) == ledger.entries.map(\.index))
+                        #expect(loader.place == place)
+                    } catch {
+                        Issue.record(error)
+                    }
+                }
+            }
+            group.wait()
+            #expect(meeting.found.count == 36)
+            #expect(ledger.rejected > 4)
         }
     }
 
@@ -215,5 +258,37 @@ struct SampleLoaderTests {
         private var count = 0
         func add() { lock.withLock { count += 1 } }
         var value: Int { lock.withLock { count } }
+    }
+}
+
+/// Where threads that stand for processes exchange bytes.
+private final class Meeting: @unchecked Sendable {  // every access holds the condition's lock
+    private let condition = NSCondition()
+    private var waiting: [[UInt8]?]
+    private var round = 0
+    private var last: [[UInt8]] = []
+    private(set) var found: [(Int, String?)] = []
+
+    init(_ size: Int) { waiting = Array(repeating: nil, count: size) }
+
+    func exchange(_ bytes: [UInt8], _ rank: Int) -> [[UInt8]] {
+        condition.withLock {
+            waiting[rank] = bytes
+            let all = waiting.compactMap { $0 }
+            guard all.count < waiting.count else {
+                last = all
+                waiting = waiting.map { _ in nil }
+                round += 1
+                condition.broadcast()
+                return all
+            }
+            let current = round
+            while round == current { condition.wait() }
+            return last
+        }
+    }
+
+    func add(_ samples: [(Int, String)]) {
+        condition.withLock { found += samples.map { ($0.0, $0.1) } }
     }
 }

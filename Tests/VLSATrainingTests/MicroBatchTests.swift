@@ -51,9 +51,9 @@ import VLSA
         func gradient(_ plan: BatchPlan) throws -> (BatchLosses, [Tensor]) {
             model.packsSequences = plan.packed
             model.store.clearGradients()
+            let batch = try model.batch(samples.enumerated().map { ($0, $1) }, plan: plan)
             let losses = try model.accumulateGradients(
-                samples, plan: plan, step: 3, noise: SampleNoise(seed: 1, device: .cpu),
-                lastCheckpoint: { nil })
+                batch, step: 3, noise: SampleNoise(seed: 1, device: .cpu), lastCheckpoint: { nil })
             return (losses, model.store.trainable.map { $0.tensor.gradient ?? $0.tensor.zerosLike() })
         }
         let whole = try gradient(BatchPlan(samples: 4))

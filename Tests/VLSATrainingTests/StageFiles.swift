@@ -24,6 +24,11 @@ final class StageFiles {
 
     /// A stage over these files.
     func plan(_ overrides: [String] = []) throws -> TrainingPlan {
+        try StageFiles.plan(at: path, overrides)
+    }
+
+    /// A stage over the files of a folder, perhaps made by another process.
+    static func plan(at path: String, _ overrides: [String]) throws -> TrainingPlan {
         try StrictYAML(
             text: """
                 name: tiny

@@ -29,12 +29,14 @@ func linePlan(_ overrides: [String] = []) throws -> StagePlan<NoSections> {
 /// A run of the stand-in.
 func lineRun(
     _ folder: String, _ overrides: [String] = [], resume: Bool = false, signals: Bool = false,
-    examples: [LineExample] = LineExample.some(17), change: (LineModel) -> Void = { _ in }
+    examples: [LineExample] = LineExample.some(17), isShuffled: Bool = true,
+    processes: Processes = Processes(), change: (LineModel) -> Void = { _ in }
 ) throws -> TrainingRun<LineModel> {
     let plan = try linePlan(overrides)
     return try TrainingRun(
         plan: plan, folder: folder,
         options: RunOptions(resume: resume, progress: .silent, watchesSignals: signals),
+        processes: processes,
         model: { origin in
             let dtype = plan.dtype.type
             let model =
@@ -45,7 +47,7 @@ func lineRun(
             change(model)
             return model
         },
-        training: { _ in ArraySource(examples, seed: plan.seed) },
+        training: { _ in ArraySource(examples, seed: plan.seed, isShuffled: isShuffled) },
         validation: { _ in ArraySource(LineExample.some(7, seed: 9), isShuffled: false) })
 }
 

@@ -272,6 +272,39 @@ ct_status ct_adamw(const ct_adamw_settings *settings, ct_tensor *const *weights,
                    ct_tensor *const *masters, ct_tensor *const *first_moments,
                    ct_tensor *const *second_moments, ptrdiff_t count);
 
+// ---- Collectives.cpp
+
+// This process' place among several that train together.
+typedef struct ct_group ct_group;
+
+// Whether Gloo's headers were there when this was built; without them a group cannot be made.
+bool ct_has_gloo(void);
+// The version of the NCCL that can be opened, such as 22703; 0 without one.
+int ct_nccl_version(void);
+// Meets the other processes at `host`:`port`, where the one that `serves` listens. `seconds` is how long this
+// and every later call waits for the others.
+ct_status ct_group_new(const char *host, uint16_t port, bool serves, const char *prefix, int rank, int size,
+                       double seconds, ct_group **out);
+// Waits for the others; writes for each rank how many processes came with it, 0 for one that did not.
+ct_status ct_group_join(ct_group *group, int32_t *counts);
+// Connects every process with every other, for CPU tensors; `host` as before.
+ct_status ct_group_connect(ct_group *group, const char *host);
+// The same for CUDA tensors, this process' on one device.
+ct_status ct_group_open_nccl(ct_group *group, int device);
+void ct_group_release(ct_group *group);
+// Every process calls the same of these in the same order. Tensors are contiguous.
+// The sum over all processes, in place, alike to the bit in each.
+ct_status ct_group_all_reduce(ct_group *group, ct_tensor *tensor);
+// The part of the sum that belongs to this rank: `input` has a part for each rank, in order.
+ct_status ct_group_reduce_scatter(ct_group *group, const ct_tensor *input, ct_tensor *output);
+// Every rank's part, in order.
+ct_status ct_group_all_gather(ct_group *group, const ct_tensor *input, ct_tensor *output);
+// After a failure: who is there still, of those that ask within `grace` seconds.
+ct_status ct_group_survivors(ct_group *group, double grace, bool *survives);
+// Waits, at most `grace` seconds, until all have come this far: a connection that ends earlier would disturb an
+// operation that is complete here and not yet elsewhere.
+ct_status ct_group_leave(ct_group *group, double grace);
+
 #ifdef __cplusplus
 }
 #endif

@@ -35,7 +35,7 @@ public final class SampleLoader {
         public var cacheBytes: Int
         /// Share of records that may be left out.
         public var maxRejectedShare: Double
-        /// This process' part of every `world` consecutive records.
+        /// This process: it reads the records whose number since the start is `rank` modulo `world`.
         public var rank: Int
         /// Processes that share the records.
         public var world: Int
@@ -67,6 +67,7 @@ public final class SampleLoader {
     private let cache: PictureCache
     private let work: @Sendable (Int) -> Result<Sample, Rejection>
     private var workers: OrderedWorkers<Result<Sample, Rejection>>?
+    /// Records looked at since the start, by all processes together.
     private var ticket = 0
     private var rejectedInARow = 0
 
@@ -116,51 +117,114 @@ public final class SampleLoader {
         }
     }
 
-    /// The next `count` samples.
+    /// The next `count` samples, for a loader that shares its records with no other.
     ///
     /// - Throws: ``CorpusError/tooManyRejected(_:)`` when more records than allowed cannot be used.
     public func next(_ count: Int) throws -> [Sample] {
-        var samples: [Sample] = []
-        samples.reserveCapacity(count)
-        while samples.count < count { samples.append(try next()) }
-        return samples
+        guard settings.world == 1 else {
+            fatalError(
+                "SampleLoader: \(settings.world) processes share the records: call share(of:exchange:)"
+            )
+        }
+        return try share(of: count) { [$0] }.map(\.sample)
     }
 
-    private func next() throws -> Sample {
-        while true {
-            let workers = workers ?? start()
-            guard let result = workers.next() else {
-                throw CorpusError.setting(name: "records", problem: "the loader has ended")
+    /// This process' part of the next `count` samples of all processes, each with its place among them.
+    ///
+    /// Record number n goes to process n mod `world`, and all agree on the records that cannot be used: so the
+    /// samples and their places are those of a single process, whatever the number of processes is. Every process
+    /// has to call it with the same `count`.
+    ///
+    /// - Parameter exchange: gives the bytes of all processes, in the order of their ranks, for this one's.
+    /// - Throws: as ``next(_:)``, alike in every process.
+    public func share(
+        of count: Int, exchange: ([UInt8]) throws -> [[UInt8]]
+    ) throws -> [(place: Int, sample: Sample)] {
+        var found: [(number: Int, sample: Sample)] = []
+        var unusable: [Refusal] = []
+        let first = ticket
+        var missing = count
+        while missing > 0 {
+            var own: [Refusal] = []
+            for number in ticket..<ticket + missing where number % settings.world == settings.rank {
+                switch try result() {
+                case .success(let sample): found.append((number, sample))
+                case .failure(let rejection):
+                    own.append(Refusal(number: number, rejection: rejection))
+                }
             }
-            ticket += 1
-            switch result {
-            case .success(let sample):
+            let refusals = try agreed(own, exchange)
+            let numbers = ticket..<ticket + missing
+            ticket = numbers.upperBound
+            try note(numbers, refusals)
+            // As many more records as were left out: exactly those that one process would go on to.
+            missing = refusals.count
+            unusable += refusals
+        }
+        return found.map { number, sample in
+            let before = unusable.count { $0.number < number }
+            return (number - first - before, sample)
+        }
+    }
+
+    /// A record that cannot be used, by its number since the start.
+    private struct Refusal: Codable {
+        let number: Int
+        let rejection: Rejection
+    }
+
+    /// The refusals of all processes, in the order of the records.
+    private func agreed(
+        _ own: [Refusal], _ exchange: ([UInt8]) throws -> [[UInt8]]
+    ) throws -> [Refusal] {
+        guard settings.world > 1 else { return own }
+        let all = try exchange(own.isEmpty ? [] : Array(JSONEncoder().encode(own)))
+        return try all.filter { !$0.isEmpty }
+            .flatMap { try JSONDecoder().decode([Refusal].self, from: Data($0)) }
+            .sorted { $0.number < $1.number }
+    }
+
+    /// Enters records into the ledger, in order.
+    private func note(_ numbers: Range<Int>, _ refusals: [Refusal]) throws {
+        var rest = refusals[...]
+        for number in numbers {
+            guard let next = rest.first, next.number == number else {
                 ledger.accept()
                 rejectedInARow = 0
-                return sample
-            case .failure(let rejection):
-                try ledger.reject(rejection)
-                rejectedInARow += 1
-                guard rejectedInARow < count else {
-                    throw CorpusError.tooManyRejected(
-                        "none of \(count) records can be used (\(ledger.summary)); the last: \(rejection)"
-                    )
-                }
+                continue
+            }
+            rest = rest.dropFirst()
+            try ledger.reject(next.rejection)
+            rejectedInARow += 1
+            guard rejectedInARow < count else {
+                throw CorpusError.tooManyRejected(
+                    "none of \(count) records can be used (\(ledger.summary)); the last: \(next.rejection)"
+                )
             }
         }
     }
 
+    /// What became of this process' next record.
+    private func result() throws -> Result<Sample, Rejection> {
+        let workers = workers ?? start()
+        guard let result = workers.next() else {
+            throw CorpusError.setting(name: "records", problem: "the loader has ended")
+        }
+        return result
+    }
+
     private func start() -> OrderedWorkers<Result<Sample, Rejection>> {
         let started = OrderedWorkers(
-            count: settings.workers, ahead: max(settings.prefetch, settings.workers), from: ticket,
-            work: work)
+            count: settings.workers, ahead: max(settings.prefetch, settings.workers),
+            // The first of this process' records that is not behind.
+            from: (ticket - settings.rank + settings.world - 1) / settings.world, work: work)
         workers = started
         return started
     }
 
     /// Where the samples handed out so far end; those prefetched do not count.
     public var place: LoaderPosition {
-        let (epoch, index) = (ticket * settings.world).quotientAndRemainder(dividingBy: count)
+        let (epoch, index) = ticket.quotientAndRemainder(dividingBy: count)
         return LoaderPosition(
             epoch: epoch, index: index, seen: ledger.seen,
             rejected: Dictionary(
@@ -178,9 +242,7 @@ public final class SampleLoader {
             )
         }
         let global = position.epoch * count + position.index
-        guard position.epoch >= 0, (0..<count).contains(position.index),
-            global % settings.world == 0
-        else {
+        guard position.epoch >= 0, (0..<count).contains(position.index) else {
             throw CorpusError.setting(
                 name: "position",
                 problem:
@@ -188,7 +250,7 @@ public final class SampleLoader {
             )
         }
         workers = nil
-        ticket = global / settings.world
+        ticket = global
         rejectedInARow = 0
         let counts = position.rejected.compactMap { entry in
             RejectionKind(rawValue: entry.key).map { ($0, entry.value) }

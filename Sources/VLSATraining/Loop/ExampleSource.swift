@@ -10,11 +10,26 @@ public protocol ExampleSource<Example>: AnyObject {
     /// The next `count` examples; epochs follow each other without a break.
     func next(_ count: Int) throws -> [Example]
 
+    /// This process' part of the next `count` examples of all processes, each with its place among them.
+    ///
+    /// All parts together are what a single process would get, whatever the number of processes is. Unless a
+    /// source has a way of its own, each process goes through all examples and keeps its part.
+    func share(of count: Int, with processes: Processes) throws -> [(place: Int, example: Example)]
+
     /// Where the stream stands after the examples handed out so far.
     func position() throws -> [UInt8]
 
     /// Goes on from a position that this kind of source gave.
     func seek(_ position: [UInt8]) throws
+}
+
+extension ExampleSource {
+    public func share(
+        of count: Int, with processes: Processes
+    ) throws -> [(place: Int, example: Example)] {
+        try next(count).enumerated().filter { $0.offset % processes.count == processes.rank }
+            .map { ($0.offset, $0.element) }
+    }
 }
 
 /// Examples in memory, in an order drawn anew from (seed, epoch) for each epoch.

@@ -12,75 +12,146 @@ struct BatchLosses {
 extension Trainable {
     /// Adds the gradient of the batch's total loss to the parameters, a micro-batch at a time.
     ///
-    /// Every loss is summed and divided once by its count in the whole batch, so the cut into micro-batches
-    /// does not show in the gradient. A loss that is not finite throws before its gradient is taken.
+    /// Every loss is summed and divided once by its count in the whole batch of all processes, so neither the cut
+    /// into micro-batches nor the number of processes shows in the gradient. A loss that is not finite throws
+    /// before its gradient is taken, in all processes alike.
     ///
-    /// - Parameter scale: what the gradient, but not the losses, is multiplied by.
+    /// - Parameters:
+    ///   - scale: what the gradient, but not the losses, is multiplied by.
+    ///   - parallel: adds the gradients up over the processes; nil for one process.
     func accumulateGradients(
-        _ batch: [Example], plan: BatchPlan, step: Int, noise: SampleNoise,
-        scale: Double = 1, trace: TraceFile? = nil, lastCheckpoint: () -> String?
+        _ batch: StepBatch<Example>, step: Int, noise: SampleNoise, scale: Double = 1,
+        processes: Processes = Processes(), parallel: DataParallel? = nil, trace: TraceFile? = nil,
+        lastCheckpoint: () -> String?
     ) throws -> BatchLosses {
-        let counts = try counts(batch)
-        let names = batch.map(\.recordID)
+        let counts = batch.counts
         guard counts.values.contains(where: { $0 > 0 }), counts["text"] != 0 else {
-            throw RunError.nothingSupervised(step: step, records: names)
+            throw RunError.nothingSupervised(step: step, records: batch.records)
         }
         var sums = LossSums()
-        let parts = plan.microBatches(of: batch.map(\.tokenCount))
-        let gradients = parts.count > 1 ? GradientSum(store.trainable.map(\.tensor)) : nil
-        for places in parts {
-            let part = places.map { batch[$0] }
-            var objective: Tensor?
-            let generators = places.map { noise.generator(step: step, place: $0) }
-            let terms = try traced(trace, "forward", step) {
-                try losses(part, generators: generators)
-            }
-            for term in terms {
-                let value = term.sum?.item() ?? 0
-                guard value.isFinite else {
-                    throw RunError.lossNotFinite(
-                        loss: term.name, value: value, step: step, records: part.map(\.recordID),
-                        checkpoint: lastCheckpoint())
+        var fault: LossFault?
+        var failure: (any Error)?
+        let isKept = batch.parts.count > 1 && parallel?.zero != .gradients
+        let gradients = isKept ? GradientSum(store.trainable.map(\.tensor)) : nil
+        for round in 0..<batch.rounds {
+            // A process that has no more samples, or a loss that is not finite, still meets the others.
+            if round < batch.parts.count, fault == nil, failure == nil {
+                do {
+                    fault = try pass(
+                        batch, part: round, step: step, noise: noise, scale: scale, trace: trace,
+                        sums: &sums)
+                    gradients?.add()
+                } catch {
+                    failure = error
                 }
-                sums.add(term, value)
-                guard let count = counts[term.name], count > 0,
-                    let part = self.objective(term, step: step)
-                else { continue }
-                let share = part / (Double(count) / scale)
-                objective = objective.map { $0 + share } ?? share
             }
-            if let objective, objective.requiresGradient {
-                traced(trace, "backward", step) { objective.backward() }
-                gradients?.add()
-            }
+            try traced(parallel == nil ? nil : trace, "exchange", step) { try parallel?.micro() }
         }
         gradients?.finish()
-        for (name, count) in sums.counts where counts[name] ?? 0 != count {
-            throw RunError.countsDiffer(
-                loss: name, expected: counts[name] ?? 0, found: count, records: names)
+        let notes = try processes.together {
+            if let failure { throw failure }
+            return LossNote(sums: sums, fault: fault)
         }
-        return sums.means { weight(of: $0, step: step) }
+        if let fault = notes.compactMap(\.fault).first {
+            throw RunError.lossNotFinite(
+                loss: fault.loss, value: fault.value, step: step, records: fault.records,
+                checkpoint: lastCheckpoint())
+        }
+        var total = LossSums()
+        for note in notes { total.add(note.sums) }
+        for (name, count) in total.counts where counts[name] ?? 0 != count {
+            throw RunError.countsDiffer(
+                loss: name, expected: counts[name] ?? 0, found: count, records: batch.records)
+        }
+        try traced(parallel == nil ? nil : trace, "exchange", step) { try parallel?.finish() }
+        return total.means { weight(of: $0, step: step) }
     }
 
-    /// Losses over the next `count` examples of `source`, a micro-batch at a time, without gradients.
+    /// Forward and backward pass of one micro-batch; a loss that is not finite, if there is one.
+    private func pass(
+        _ batch: StepBatch<Example>, part: Int, step: Int, noise: SampleNoise, scale: Double,
+        trace: TraceFile?, sums: inout LossSums
+    ) throws -> LossFault? {
+        let part = batch.parts[part]
+        let examples = part.map { batch.examples[$0] }
+        let generators = part.map { noise.generator(step: step, place: batch.places[$0]) }
+        var objective: Tensor?
+        let terms = try traced(trace, "forward", step) {
+            try losses(examples, generators: generators)
+        }
+        for term in terms {
+            let value = term.sum?.item() ?? 0
+            guard value.isFinite else {
+                return LossFault(
+                    loss: term.name, value: value, records: examples.map(\.recordID))
+            }
+            sums.add(term, value)
+            guard let count = batch.counts[term.name], count > 0,
+                let part = self.objective(term, step: step)
+            else { continue }
+            let share = part / (Double(count) / scale)
+            objective = objective.map { $0 + share } ?? share
+        }
+        if let objective, objective.requiresGradient {
+            traced(trace, "backward", step) { objective.backward() }
+        }
+        return nil
+    }
+
+    /// Losses over the next `count` examples of `source`, a micro-batch at a time, without gradients; each process
+    /// takes its part of them.
     func measure(
         _ source: any ExampleSource<Example>, count: Int, plan: BatchPlan, step: Int,
-        noise: SampleNoise
+        noise: SampleNoise, processes: Processes = Processes()
     ) throws -> BatchLosses {
         try withoutGradients {
             var sums = LossSums()
-            for start in stride(from: 0, to: count, by: plan.micro) {
-                let examples = try source.next(min(plan.micro, count - start))
-                for places in plan.microBatches(of: examples.map(\.tokenCount)) {
-                    let generators = places.map { noise.generator(step: 0, place: start + $0) }
-                    for term in try losses(places.map { examples[$0] }, generators: generators) {
-                        sums.add(term, term.sum?.item() ?? 0)
-                    }
+            var failure: (any Error)?
+            // As many at once as the processes' micro-batches together.
+            let stretch = plan.micro * processes.count
+            for start in stride(from: 0, to: count, by: stretch) {
+                let share = try source.share(of: min(stretch, count - start), with: processes)
+                guard failure == nil else { continue }
+                do {
+                    try measure(share, start: start, plan: plan, noise: noise, sums: &sums)
+                } catch {
+                    failure = error
                 }
             }
-            return sums.means { weight(of: $0, step: step) }
+            let notes = try processes.together {
+                if let failure { throw failure }
+                return sums
+            }
+            var total = LossSums()
+            for note in notes { total.add(note) }
+            return total.means { weight(of: $0, step: step) }
         }
     }
+
+    private func measure(
+        _ share: [(place: Int, example: Example)], start: Int, plan: BatchPlan, noise: SampleNoise,
+        sums: inout LossSums
+    ) throws {
+        for places in plan.microBatches(of: share.map(\.example.tokenCount)) {
+            let generators = places.map { noise.generator(step: 0, place: start + share[$0].place) }
+            for term in try losses(places.map { share[$0].example }, generators: generators) {
+                sums.add(term, term.sum?.item() ?? 0)
+            }
+        }
+    }
+}
+
+/// A loss that is not finite.
+private struct LossFault: Codable {
+    let loss: String
+    let value: Double
+    let records: [String]
+}
+
+/// What a process says about its part of a step's losses.
+private struct LossNote: Codable {
+    let sums: LossSums
+    let fault: LossFault?
 }
 
 /// `body`, as a span of `trace` where there is one.
@@ -92,8 +163,8 @@ func traced<Result>(
     return try trace.span(name, step: step, row: row, body)
 }
 
-/// Sums of losses and of their units over micro-batches.
-private struct LossSums {
+/// Sums of losses and of their units over micro-batches and processes.
+private struct LossSums: Codable {
     private var order: [String] = []
     private var sums: [String: Double] = [:]
     private(set) var counts: [String: Int] = [:]
@@ -102,6 +173,14 @@ private struct LossSums {
         if counts[term.name] == nil { order.append(term.name) }
         sums[term.name, default: 0] += value
         counts[term.name, default: 0] += term.count
+    }
+
+    mutating func add(_ other: LossSums) {
+        for name in other.order {
+            if counts[name] == nil { order.append(name) }
+            sums[name, default: 0] += other.sums[name] ?? 0
+            counts[name, default: 0] += other.counts[name] ?? 0
+        }
     }
 
     func means(weight: (String) -> Double) -> BatchLosses {

@@ -54,7 +54,8 @@ public protocol Trainable<Example>: AnyObject {
     /// units: the weighted sum unless the model says otherwise. Nil when there was nothing to sum.
     func objective(_ term: LossTerm, step: Int) -> Tensor?
 
-    /// Numbers of its own that the backward passes of a step left, for the metrics; asked for once a step.
+    /// Norms of its own that the backward passes of a step left, for the metrics; asked for once a step. Over several
+    /// processes they are put together as norms of parts are.
     ///
     /// - Parameter scale: what the passes' gradients were multiplied by.
     func takeMeasures(scale: Double) -> [(name: String, value: Double)]

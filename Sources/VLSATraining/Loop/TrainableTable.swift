@@ -63,9 +63,9 @@ enum TrainableTable {
     }
 
     /// Part, tensors, parameters, rate and decay of each group, then what is frozen.
-    static func text(_ optimizer: AdamW, store: ParameterStore) -> String {
+    static func text(_ groups: [ParameterGroup], store: ParameterStore) -> String {
         var rows = [["part", "tensors", "parameters", "rate", "decay"]]
-        for group in optimizer.groups {
+        for group in groups {
             let count = group.parameters.reduce(0) { $0 + $1.tensor.count }
             rows.append([
                 group.name, "\(group.parameters.count)", groupedDigits(count), "\(group.rate)",

@@ -27,22 +27,30 @@ extension TrainingRun {
     ///
     /// The next step's forward and backward pass go on at once: they change nothing of it. Before the update,
     /// ``settleCopy()`` waits until a copy was made; writing that goes on in the background, one checkpoint at a
-    /// time. How it ended is asked by ``noteSave()`` and ``settleSave()``.
+    /// time. How it ended is asked by ``noteSave()`` and ``settleSave()``. The first process writes, what the
+    /// others have of the optimizer's state included.
     func save() throws {
+        let moments = try parallel?.state(of: optimizer) ?? optimizer.state
+        try processes.agree { if processes.isFirst { try save(moments) } }
+    }
+
+    private func save(_ moments: [(String, Tensor)]) throws {
         try settleSave()
         let state = RunState(
             step: step, samples: samples, tokens: tokens, seconds: seconds,
             position: try training.position(), validationLoss: validationLoss, plan: planText,
             spikes: plan.spikes.action == .off ? nil : spikes.memory, lossScaler: lossScaler)
-        let content = CheckpointContent(model.store, optimizer.state)
-        let copying = plan.checkpoint.background
+        let content = CheckpointContent(model.store, moments)
+        let copying =
+            plan.checkpoint.background
             ? BackgroundJob(name: "vlsa-copy", isPatient: false) { [trace, step] in
                 traced(trace, "copy", step, row: .checkpoint) {
                     content.weights = content.weights.snapshot()
                     content.moments = content.moments.map { ($0, $1.snapshot()) }
                 }
             } : nil
-        let write = { [model, checkpoints = folder.checkpoints, plan = plan.checkpoint, resumedFrom] in
+        let write = {
+            [model, checkpoints = folder.checkpoints, plan = plan.checkpoint, resumedFrom] in
             try checkpoints.save(state) { target in
                 try model.save(content.weights, to: target + "/model")
                 try SafetensorsFile.write(

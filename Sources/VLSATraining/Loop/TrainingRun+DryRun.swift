@@ -56,21 +56,28 @@ extension TrainingRun {
         if let validation, plan.validate.every > 0 { try validate(validation) }
         let saving = ContinuousClock.now
         try save()
-        try settleSave()
-        let saved = folder.checkpoints.path(step: step)
-        var bytes = 0
-        for name in try AtomicFiles.files(beneath: saved) {
-            let attributes = try FileManager.default.attributesOfItem(atPath: saved + "/" + name)
-            bytes += attributes[.size] as? Int ?? 0
-        }
+        let bytes = try processes.together {
+            try settleSave()
+            return processes.isFirst ? try size(of: folder.checkpoints.path(step: step)) : 0
+        }[0]
         var usage = rusage()
         getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
         return DryRunReport(
             steps: steps, loss: gradients.losses.total, losses: gradients.losses.means,
-            gradientNorm: gradients.norm, samples: gradients.batch.count,
-            tokens: gradients.batch.reduce(0) { $0 + $1.tokenCount }, seconds: seconds,
-            waited: gradients.waited, validationLoss: validationLoss, checkpointBytes: bytes,
+            gradientNorm: gradients.norm, samples: gradients.batch.records.count,
+            tokens: gradients.batch.tokens, seconds: seconds,
+            waited: gradients.batch.waited, validationLoss: validationLoss, checkpointBytes: bytes,
             checkpointSeconds: saving.duration(to: .now) / .seconds(1),
             peakBytes: usage.ru_maxrss * 1024)
+    }
+
+    /// Bytes of the files beneath a folder.
+    private func size(of folder: String) throws -> Int {
+        var bytes = 0
+        for name in try AtomicFiles.files(beneath: folder) {
+            let attributes = try FileManager.default.attributesOfItem(atPath: folder + "/" + name)
+            bytes += attributes[.size] as? Int ?? 0
+        }
+        return bytes
     }
 }

@@ -14,13 +14,15 @@ public struct RunOptions: Sendable {
     public var commandLine: [String]
     /// Overrides of the plan, to be recorded.
     public var overrides: [String]
-    /// File that a trace of the run's time is written to, nil for none.
+    /// File that a trace of the run's time is written to, nil for none; the first process' alone.
     public var profile: String?
+    /// How this process was started together with others; nil for one alone.
+    public var launch: ProcessLaunch?
 
     public init(
         resume: Bool = false, progress: ProgressStyle = .automatic, watchesSignals: Bool = true,
         commandLine: [String] = CommandLine.arguments, overrides: [String] = [],
-        profile: String? = nil
+        profile: String? = nil, launch: ProcessLaunch? = nil
     ) {
         self.resume = resume
         self.progress = progress
@@ -28,6 +30,7 @@ public struct RunOptions: Sendable {
         self.commandLine = commandLine
         self.overrides = overrides
         self.profile = profile
+        self.launch = launch
     }
 }
 
@@ -43,6 +46,9 @@ public enum ModelOrigin: Equatable, Sendable {
 ///
 /// A run that is stopped, or killed, and resumed takes the same steps to the bit as one that never stopped:
 /// weights, optimizer and data position are saved together, complete or not at all.
+///
+/// Several processes train one run together: each makes a `TrainingRun` with the same plan and folder, and only the
+/// first one writes and prints. Observers are called in every process.
 public final class TrainingRun<Model: Trainable> {
     public let plan: LoopPlan
     public let folder: RunFolder
@@ -56,16 +62,21 @@ public final class TrainingRun<Model: Trainable> {
     /// Progress of the run; observers may print lines through it.
     public let progress: ProgressDisplay
 
+    /// The processes that train together.
+    public let processes: Processes
     let options: RunOptions
     let planText: String
     let training: any ExampleSource<Model.Example>
     let validation: (any ExampleSource<Model.Example>)?
     let validationStart: [UInt8]
     let optimizer: AdamW
+    /// Exchanges gradients and weights; nil for a single process.
+    let parallel: DataParallel?
     let schedule: Schedule
     let noise: SampleNoise
-    let metrics: MetricLog
-    let events: EventFile
+    /// The first process' files; nil in the others.
+    let metrics: MetricLog?
+    let events: EventFile?
     var samples: Int
     var tokens: Int
     var seconds: Double
@@ -80,7 +91,7 @@ public final class TrainingRun<Model: Trainable> {
     /// Where weights are fp16; nil elsewhere.
     var lossScaler: LossScaler?
     let trace: TraceFile?
-    private let lock: RunLock
+    private let lock: RunLock?
 
     /// Takes the run folder, makes or loads the model, and gets everything ready for ``train()``.
     ///
@@ -91,16 +102,18 @@ public final class TrainingRun<Model: Trainable> {
     ///   - model: makes the model; it gets the checkpoint's model folder when the run is resumed.
     ///   - training: the data, endless; it is moved to the saved position when the run is resumed.
     ///   - validation: data of the validation loss, nil for none.
+    ///   - processes: those that train together; each calls this at the same time.
     /// - Throws: ``RunError`` (``RunError/exitCode`` 64 when nothing was begun), and what the closures throw.
     public convenience init<Sections>(
         plan: StagePlan<Sections>, folder: String, options: RunOptions = RunOptions(),
+        processes: Processes = Processes(),
         model: (ModelOrigin) throws -> Model,
         training: (Model) throws -> any ExampleSource<Model.Example>,
         validation: (Model) throws -> (any ExampleSource<Model.Example>)? = { _ in nil }
     ) throws {
         try self.init(
             plan: plan.loop, planText: try plan.yaml(), folder: folder, options: options,
-            model: model, training: training, validation: validation)
+            processes: processes, model: model, training: training, validation: validation)
     }
 
     /// As above, for a plan of another kind.
@@ -109,6 +122,7 @@ public final class TrainingRun<Model: Trainable> {
     ///   refused when it differs.
     public init(
         plan: LoopPlan, planText: String, folder path: String, options: RunOptions = RunOptions(),
+        processes: Processes = Processes(),
         model: (ModelOrigin) throws -> Model,
         training: (Model) throws -> any ExampleSource<Model.Example>,
         validation: (Model) throws -> (any ExampleSource<Model.Example>)? = { _ in nil }
@@ -116,22 +130,30 @@ public final class TrainingRun<Model: Trainable> {
         self.plan = plan
         self.planText = planText
         self.options = options
-        folder = RunFolder(PlanPath.absolute(path, from: ".").path)
-        let claim = try RunClaim(folder, resume: options.resume, planText: planText)
+        self.processes = processes
+        let folder = RunFolder(PlanPath.absolute(path, from: ".").path)
+        self.folder = folder
+        try processes.checkAlike(plan, planText)
+        let claim = try processes.claimed(folder, resume: options.resume, planText: planText)
         lock = claim.lock
 
-        TorchRuntime.threads =
-            plan.threads > 0 ? plan.threads : ProcessInfo.processInfo.activeProcessorCount
+        TorchRuntime.threads = plan.threads > 0 ? plan.threads : processes.threads
         do {
             let origin =
                 claim.state.map { ModelOrigin.checkpoint(claim.path($0) + "/model") } ?? .plan
             self.model = try TrainingRun.made(from: origin, model)
             try TrainableTable.train(plan, in: self.model.store)
+            let groups = TrainableTable.groups(plan, of: self.model.store)
+            parallel = processes.group.map {
+                DataParallel(groups, processes: $0, zero: plan.processes.stage)
+            }
             optimizer = AdamW(
-                groups: TrainableTable.groups(plan, of: self.model.store),
+                groups: parallel?.groups ?? groups,
                 beta1: plan.optimizer.betas[0], beta2: plan.optimizer.betas[1],
                 epsilon: plan.optimizer.epsilon)
-            if let state = claim.state { try optimizer.restore(from: claim.path(state)) }
+            if let state = claim.state {
+                try optimizer.restore(from: claim.path(state), with: parallel)
+            }
             self.training = try training(self.model)
             guard self.training.count > 0 else { throw RunError.noExamples }
             self.validation = try validation(self.model)
@@ -158,24 +180,19 @@ public final class TrainingRun<Model: Trainable> {
                     : nil)
             spikes = LossGuard(plan.spikes, memory: state?.spikes)
             if let state { try self.training.seek(state.position) }
-            trace = try options.profile.map { try TraceFile(path: $0) }
+            trace =
+                processes.isFirst ? try options.profile.map { try TraceFile(path: $0) } : nil
+            let table = TrainableTable.text(groups, store: self.model.store)
+            // Nobody begins before everybody is ready.
+            try processes.checkAlike(self.model.store)
+            (metrics, events, progress) = try processes.begun(
+                claim, plan: plan, planText: planText, options: options, table: table,
+                step: step, steps: steps)
         } catch {
             claim.giveUp()
+            processes.announce(error)
             throw error
         }
-
-        try claim.begin(
-            planText: planText, options: options,
-            versions: RunVersions(commandLine: options.commandLine))
-        metrics = try MetricLog(path: folder.metrics, resumingAt: step)
-        events = try EventFile(folder: folder.path, resumingAt: step)
-        progress = ProgressDisplay(
-            title: plan.name, total: steps, unit: "steps", style: options.progress, first: step)
-        let table = TrainableTable.text(optimizer, store: self.model.store)
-        try AtomicFiles.write(Data(table.utf8), to: folder.table)
-        if options.progress != .silent { progress.message(table) }
-        for problem in claim.problems { progress.message("warning: \(problem)") }
-        if step > 0 { progress.message("resuming at step \(step) of \(steps)") }
     }
 
     /// The model, with what is wrong about a checkpoint said of it.
@@ -196,6 +213,7 @@ public final class TrainingRun<Model: Trainable> {
     ///   - png: the picture as a PNG file's bytes.
     ///   - tag: its name there, such as `reconstruction/0`.
     public func addPicture(_ png: [UInt8], tag: String, width: Int, height: Int) throws {
+        guard let events else { return }
         try events.add(picture: png, tag: tag, width: width, height: height, step: step)
         try FileManager.default.createDirectory(
             atPath: folder.pictures, withIntermediateDirectories: true)
@@ -206,8 +224,8 @@ public final class TrainingRun<Model: Trainable> {
 
     /// Writes values of an observer's own to the metrics and to TensorBoard.
     public func addMetrics(_ kind: String, _ values: [(name: String, value: Double)]) throws {
-        try metrics.add(kind, step: step, values)
-        try events.add(values.map { ("\(kind)/\($0.name)", $0.value) }, step: step)
+        try metrics?.add(kind, step: step, values)
+        try events?.add(values.map { ("\(kind)/\($0.name)", $0.value) }, step: step)
     }
 }
 
@@ -223,9 +241,11 @@ extension SchedulePlan.Kind {
 
 extension AdamW {
     /// Continues from the state in a checkpoint's folder.
-    fileprivate func restore(from checkpoint: String) throws {
+    fileprivate func restore(from checkpoint: String, with parallel: DataParallel?) throws {
         do {
-            try restore(from: SafetensorsFile(path: checkpoint + "/optimizer.safetensors"))
+            let file = try SafetensorsFile(path: checkpoint + "/optimizer.safetensors")
+            guard let parallel else { return try restore(from: file) }
+            try parallel.restore(self) { file.contains($0) ? try file.tensor($0) : nil }
         } catch {
             throw RunError.foreignCheckpoint(checkpoint: checkpoint, reasons: ["\(error)"])
         }

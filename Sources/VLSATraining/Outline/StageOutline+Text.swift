@@ -11,7 +11,7 @@ extension StageOutline {
         var resolved = plan
         resolved.sections = model.configuration.sections
         var lines = ["# \(plan.name), resolved", try resolved.yaml(), "# parts"]
-        lines.append(TrainableTable.text(optimizer, store: model.store))
+        lines.append(TrainableTable.text(optimizer.groups, store: model.store))
         lines += workLines() + [""]
         lines += memoryLines(available: available)
         lines += notes.isEmpty ? [] : [""]

@@ -16,6 +16,7 @@ public struct LoopPlan: Equatable, Sendable {
     public var checkpoint: CheckpointPlan
     public var log: LogPlan
     public var spikes = GuardPlan()
+    public var processes = ProcessesPlan()
 
     /// Number of optimizer steps for a data set of `examples`.
     public func steps(examples: Int) -> Int {

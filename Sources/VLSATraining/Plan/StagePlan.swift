@@ -38,6 +38,8 @@ public struct StagePlan<Sections: Codable & Equatable & Sendable>: Equatable, Se
     public var log: LogPlan
     /// What is done about a loss that jumps (`guard:`).
     public var spikes: GuardPlan
+    /// How several processes train together.
+    public var processes: ProcessesPlan
 
     /// Reads a stage file and applies overrides of the form `a.b=c`.
     public static func load(
@@ -84,7 +86,7 @@ public struct StagePlan<Sections: Codable & Equatable & Sendable>: Equatable, Se
             name: name, seed: seed, threads: threads, train: train, trainsAdapters: lora != nil,
             optimizer: optimizer,
             schedule: schedule, batch: batch, length: length, validate: validate,
-            checkpoint: checkpoint, log: log, spikes: spikes)
+            checkpoint: checkpoint, log: log, spikes: spikes, processes: processes)
     }
 }
 
@@ -125,7 +127,7 @@ extension StagePlan: Codable {
     enum CodingKeys: String, CodingKey {
         case name, seed, threads, dtype, device, model, data, train, optimizer, schedule, batch
         case lora, gradientCheckpointing
-        case steps, epochs, validate, checkpoint, log
+        case steps, epochs, validate, checkpoint, log, processes
         case spikes = "guard"
     }
 
@@ -167,6 +169,8 @@ extension StagePlan: Codable {
             try values.decodeIfPresent(CheckpointPlan.self, forKey: .checkpoint) ?? CheckpointPlan()
         log = try values.decodeIfPresent(LogPlan.self, forKey: .log) ?? LogPlan()
         spikes = try values.decodeIfPresent(GuardPlan.self, forKey: .spikes) ?? GuardPlan()
+        processes =
+            try values.decodeIfPresent(ProcessesPlan.self, forKey: .processes) ?? ProcessesPlan()
 
         try refuse(name.isEmpty, "is empty", CodingKeys.name)
         try refuse(threads < 0, "must be 0 (every core) or more", CodingKeys.threads)
@@ -216,6 +220,7 @@ extension StagePlan: Codable {
         try values.encode(checkpoint, forKey: .checkpoint)
         try values.encode(log, forKey: .log)
         try values.encode(spikes, forKey: .spikes)
+        try values.encode(processes, forKey: .processes)
     }
 }
 

@@ -11,6 +11,8 @@ public enum ProgressStyle: String, Sendable {
     case lines
     /// Nothing but messages.
     case silent
+    /// Nothing at all.
+    case mute
 }
 
 /// Progress of a long job on standard error: bar, count, speed, time left, and notes of the caller's.
@@ -28,6 +30,7 @@ public final class ProgressDisplay: Sendable {
     private let unit: String
     private let isBar: Bool
     private let isSilent: Bool
+    private let isMute: Bool
     private let colored: Bool
     private let started: Double
     private let first: Int
@@ -47,7 +50,8 @@ public final class ProgressDisplay: Sendable {
         let environment = ProcessInfo.processInfo.environment
         let isTerminal = isatty(STDERR_FILENO) == 1 && environment["TERM"] != "dumb"
         isBar = style == .bar || (style == .automatic && isTerminal)
-        isSilent = style == .silent
+        isSilent = style == .silent || style == .mute
+        isMute = style == .mute
         colored = isBar && (environment["NO_COLOR"] ?? "").isEmpty
         started = ProgressDisplay.now()
     }
@@ -74,6 +78,7 @@ public final class ProgressDisplay: Sendable {
 
     /// Prints a line that stays, above the bar.
     public func message(_ text: String) {
+        guard !isMute else { return }
         let wasDrawn = state.withLock { state in
             defer { state.drawn = false }
             return state.drawn

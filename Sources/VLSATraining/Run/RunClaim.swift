@@ -1,9 +1,10 @@
 import Foundation
 
-/// A run folder taken for this process, and what there is to resume from.
+/// A run folder taken for this process, or for the first of several, and what there is to resume from.
 struct RunClaim {
     let folder: RunFolder
-    let lock: RunLock
+    /// Nil in a process that is not the first.
+    let lock: RunLock?
     /// State of the checkpoint to resume from; nil for a new run.
     let state: RunState?
     /// Checkpoints that were passed over.
@@ -46,6 +47,13 @@ struct RunClaim {
             throw RunError.nothingToResume(
                 folder: folder.path, problems: problems.map(\.description))
         }
+    }
+
+    /// The folder as another process has taken it.
+    init(_ folder: RunFolder, following state: RunState?) {
+        self.folder = folder
+        self.state = state
+        (lock, problems, wasMade) = (nil, [], false)
     }
 
     /// Path of a checkpoint.

@@ -43,12 +43,25 @@ public enum RunError: ExitCoded, CustomStringConvertible {
     case foreignPosition(text: String)
     /// A model counted its losses' units otherwise than it had said beforehand.
     case countsDiffer(loss: String, expected: Int, found: Int, records: [String])
+    /// Another of the processes that train together ended, for a reason that it printed itself.
+    case otherProcess(rank: Int, reason: String, code: Int32)
+
+    /// Whether every process finds this out at once, so that one message is enough.
+    public var isCommon: Bool {
+        switch self {
+        case .lossNotFinite, .gradientNotFinite, .lossSpike, .nothingSupervised, .noExamples,
+            .countsDiffer, .otherProcess:
+            true
+        default: false
+        }
+    }
 
     public var exitCode: Int32 {
         switch self {
         case .inUse, .alreadyThere, .nothingToResume, .planChanged, .foreignCheckpoint, .trainsNothing,
             .adaptsTrained, .setsNothing:
             64
+        case .otherProcess(_, _, let code): code
         default: 1
         }
     }
@@ -110,6 +123,8 @@ public enum RunError: ExitCoded, CustomStringConvertible {
             return
                 "the \(loss) loss was summed over \(found) units where \(expected) were announced"
                 + "\n  records: \(RunError.listed(records))"
+        case .otherProcess(let rank, let reason, _):
+            return "process \(rank) ended: \(reason)"
         }
     }
 

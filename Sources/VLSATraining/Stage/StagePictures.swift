@@ -52,7 +52,7 @@ final class StagePictures: TrainingObserver {
     /// The first pictures of the validation records, or of the training records where there are none.
     private func pick(_ model: VLSAModel) throws -> [TiledPicture] {
         let records = parts.data.validation.isEmpty ? parts.data.records : parts.data.validation
-        let loader = try parts.loader(of: records, for: model, isTraining: false)
+        let loader = try parts.loader(of: records, for: model, isTraining: false, isShared: false)
         var found: [TiledPicture] = []
         for _ in 0..<loader.count where found.count < count {
             found += try loader.next(1).flatMap(\.pictures)

@@ -23,9 +23,12 @@ public func trainStage(
     if options.resume, folder.isFinished(with: try plan.yaml()) {
         return .finished(model: folder.model)
     }
-    let (run, parts) = try stageRun(plan, folder: path, options: options)
-    run.observers = [RejectionReporter(), LatentCacheReporter()] + observers
-    if let pictures = StagePictures(plan, parts) { run.observers.append(pictures) }
+    let processes = try Processes(options.launch, plan: plan.processes)
+    defer { processes.leave() }
+    let (run, parts) = try stageRun(plan, folder: path, options: options, processes)
+    let isFirst = run.processes.isFirst
+    run.observers = (isFirst ? [RejectionReporter(), LatentCacheReporter()] : []) + observers
+    if isFirst, let pictures = StagePictures(plan, parts) { run.observers.append(pictures) }
     return try run.train()
 }
 
@@ -49,16 +52,23 @@ public func rehearseStage(
         try? FileManager.default.removeItem(atPath: temporary)
         if options.watchesSignals { Interruption.unwatch() }
     }
-    return try stageRun(plan, folder: temporary, options: options).run.rehearse()
+    let processes = try Processes(options.launch, plan: plan.processes)
+    defer { processes.leave() }
+    return try stageRun(plan, folder: temporary, options: options, processes).run.rehearse()
 }
 
 private func stageRun(
-    _ plan: TrainingPlan, folder path: String, options: RunOptions
+    _ plan: TrainingPlan, folder path: String, options: RunOptions, _ processes: Processes
 ) throws -> (run: TrainingRun<VLSAModel>, parts: StageParts) {
-    let parts = try StageParts(plan)
-    try plan.checkPaths()
+    var found: StageParts?
+    try processes.agree {
+        found = try StageParts(plan, launch: options.launch)
+        try plan.checkPaths()
+    }
+    guard let parts = found else { fatalError("stageRun: no parts") }
+    if parts.device.isCUDA { try processes.group?.connect(parts.device) }
     let run = try TrainingRun<VLSAModel>(
-        plan: plan, folder: path, options: options,
+        plan: plan, folder: path, options: options, processes: processes,
         model: { origin in
             do {
                 let model = try parts.model(origin)
@@ -83,17 +93,40 @@ struct StageParts {
     let data: DataPlan
     let source: ModelSource
     let device: Device
+    let launch: ProcessLaunch?
 
-    /// - Parameter elsewhere: the stage is to run on another machine, so its device need not be here.
-    init(_ plan: TrainingPlan, elsewhere: Bool = false) throws(PlanError) {
+    /// - Parameters:
+    ///   - elsewhere: the stage is to run on another machine, so its device need not be here.
+    ///   - launch: how this process was started together with others, each of which takes a GPU of its own.
+    init(
+        _ plan: TrainingPlan, elsewhere: Bool = false, launch: ProcessLaunch? = nil
+    ) throws(PlanError) {
         self.plan = plan
+        self.launch = launch
         guard let data = plan.data else { throw .missing(key: "data") }
         guard let source = plan.model else { throw .missing(key: "model") }
-        guard let device = Device(plan.device) else {
+        guard var device = Device(plan.device) else {
             throw .unusable(key: "device", reason: "there is no device \(plan.device)")
         }
         guard elsewhere || device.isCPU || Device.hasCUDA else {
             throw .unusable(key: "device", reason: "this machine, or this libtorch, has no CUDA")
+        }
+        if let launch, device.isCUDA {
+            guard plan.device == "cuda" else {
+                throw .unusable(
+                    key: "device",
+                    reason:
+                        "\(plan.device) is one GPU, for \(launch.size) processes; write cuda, and each "
+                        + "takes that of its LOCAL_RANK")
+            }
+            guard launch.localRank < Device.cudaCount else {
+                throw .unusable(
+                    key: "device",
+                    reason:
+                        "LOCAL_RANK is \(launch.localRank), but this machine has \(Device.cudaCount) "
+                        + "CUDA devices; start one process for each")
+            }
+            device = .cuda(launch.localRank)
         }
         if case .parts(let parts) = source {
             guard parts.vision != nil else { throw .missing(key: "model.vision") }
@@ -221,8 +254,10 @@ struct StageParts {
     }
 
     /// Samples of some record files as `model` takes them.
+    ///
+    /// - Parameter isShared: each of several processes gets its part of them; else each gets all.
     func loader(
-        of records: [RecordSource], for model: VLSAModel, isTraining: Bool
+        of records: [RecordSource], for model: VLSAModel, isTraining: Bool, isShared: Bool = true
     ) throws -> SampleLoader {
         let collection =
             if records.count == 1, let only = records.first, only.strategy == .all {
@@ -248,7 +283,8 @@ struct StageParts {
                 prefetch: isTraining
                     ? min(2 * plan.batch.samples, max(16, 2 * plan.batch.micro)) : 0,
                 cacheBytes: isTraining ? data.cacheBytes : data.cacheBytes / 4,
-                maxRejectedShare: data.maxRejected))
+                maxRejectedShare: data.maxRejected, rank: isShared ? launch?.rank ?? 0 : 0,
+                world: isShared ? launch?.size ?? 1 : 1))
     }
 
     func augmenter(_ tiler: Tiler) throws -> Augmenter? {

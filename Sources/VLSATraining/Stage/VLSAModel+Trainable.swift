@@ -49,4 +49,14 @@ extension VLSAModel: Trainable {
     }
 }
 
-extension SampleLoader: ExampleSource {}
+extension SampleLoader: ExampleSource {
+    /// `processes` have to be those that the loader's settings name.
+    public func share(
+        of count: Int, with processes: Processes
+    ) throws -> [(place: Int, example: Sample)] {
+        guard settings.rank == processes.rank, settings.world == processes.count else {
+            fatalError("SampleLoader: process \(settings.rank) of \(settings.world), used by \(processes.rank)")
+        }
+        return try share(of: count, exchange: processes.exchange).map { ($0.place, $0.sample) }
+    }
+}
