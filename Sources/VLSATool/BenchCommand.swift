@@ -6,7 +6,7 @@ import Torch
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measures parts of the system; prints one JSON object.",
-        subcommands: [Images.self, Perceiver.self, Augment.self, Tokenizers.self])
+        subcommands: [Images.self, Perceiver.self, Augment.self, Tokenizers.self, Train.self])
 
     struct Images: ParsableCommand {
         static let configuration = CommandConfiguration(

@@ -73,7 +73,7 @@ extension TrainingRun {
     }
 
     /// One optimizer step.
-    private func takeStep() throws -> StepReport {
+    func takeStep() throws -> StepReport {
         let start = ContinuousClock.now
         let gradients = try takeGradients()
         let (losses, norm) = (gradients.losses, gradients.norm)
