@@ -14,10 +14,13 @@ extension BenchCommand {
                 """)
 
         @Option(help: "tiny, S or M.") var size = "S"
-        @Option(help: "1 (perceiver, projector, Epigone), 2 (denoiser and tower too) or 3 (everything).")
+        @Option(
+            help: "1 (perceiver, projector, Epigone), 2 (denoiser and tower too) or 3 (everything)."
+        )
         var stage = 3
         @Option(help: "Samples of a step.") var batch = 2
         @Option(help: "Measured steps; two more come before them.") var steps = 5
+        @Flag(help: "Times the step's matrix products alone.") var products = false
         @Option(help: "File for a trace of the steps.") var profile: String?
 
         private func benchmark() throws -> TrainingBenchmark {
@@ -30,6 +33,9 @@ extension BenchCommand {
             }
             guard batch > 0 else { throw ValidationError("--batch must be above 0") }
             guard steps > 0 else { throw ValidationError("--steps must be above 0") }
+            guard !products || profile == nil else {
+                throw ValidationError("--products has no steps for --profile to trace")
+            }
             return TrainingBenchmark(size: size, stage: stage, batch: batch, steps: steps)
         }
 
@@ -38,8 +44,12 @@ extension BenchCommand {
         func run() throws {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys]
-            let result = try benchmark().run(profile: profile)
-            print(String(decoding: try encoder.encode(result), as: UTF8.self))
+            let benchmark = try benchmark()
+            let json =
+                products
+                ? try encoder.encode(benchmark.products())
+                : try encoder.encode(benchmark.run(profile: profile))
+            print(String(decoding: json, as: UTF8.self))
         }
     }
 }

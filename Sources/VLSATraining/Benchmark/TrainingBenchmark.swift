@@ -75,8 +75,7 @@ public struct TrainingBenchmark {
     ///
     /// - Parameter profile: file for a trace of them, nil for none.
     public func run(profile: String? = nil) throws -> Result {
-        let folder = FileManager.default.temporaryDirectory
-            .appendingPathComponent("vlsa-bench-\(getpid())").path
+        let folder = temporaryFolder
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let run = try run(in: folder, profile: profile)
         var times: [Double] = []
@@ -94,6 +93,10 @@ public struct TrainingBenchmark {
             trainable: trainable, secondsPerStep: seconds,
             samplesPerSecond: Double(batch) / seconds,
             peakMiB: Double(TorchRuntime.peakResidentBytes) / 1_048_576)
+    }
+
+    var temporaryFolder: String {
+        FileManager.default.temporaryDirectory.appendingPathComponent("vlsa-bench-\(getpid())").path
     }
 
     private func run(in folder: String, profile: String?) throws -> TrainingRun<VLSAModel> {
@@ -119,7 +122,7 @@ public struct TrainingBenchmark {
     }
 
     /// One batch of samples: noise for pictures, random text.
-    private func samples(for model: VLSAModel) throws -> [Sample] {
+    func samples(for model: VLSAModel) throws -> [Sample] {
         var random = SplitMix(state: 1)
         let (side, length) = (2 * size.vision.imageSize, size.textLength)
         let tiler = try Tiler(model.configuration.picture)
