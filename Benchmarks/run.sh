@@ -8,11 +8,13 @@ vlsa=$(swift build -c release --product vlsa --show-bin-path)/vlsa
 pictures=${1:-.build/bench-pictures/images}
 turns=${2:-5}
 venv=.build/bench-venv
-if [ ! -e $venv/done ]; then
+# Made anew when the pinned versions change.
+if ! cmp -s Benchmarks/requirements.txt $venv/installed; then
     echo "bench: installing the Python side into $venv" >&2
+    rm -rf $venv
     python3 -m venv $venv
-    $venv/bin/python -m pip install -q -r Benchmarks/requirements.txt
-    touch $venv/done
+    $venv/bin/python -m pip install -q --disable-pip-version-check -r Benchmarks/requirements.txt
+    cp Benchmarks/requirements.txt $venv/installed
 fi
 [ -e "$pictures" ] || "$vlsa" synth --out .build/bench-pictures --train 40 --heldout 1 >&2
 
@@ -47,6 +49,8 @@ for family in Tests/Fixtures/tokenizers/*/; do
         "${vlsa@Q} bench tokenizer --tokenizer $family --text $text --seconds 2" \
         "$python tokenizer --tokenizer $family --text $text --seconds 2"
 done
+
+$venv/bin/python Benchmarks/training.py --vlsa "$vlsa"
 
 # The SA-Perceiver's time and extra memory against the number of tiles; no other side.
 "$vlsa" bench perceiver --tiles 1,4,9,16,25,36

@@ -19,8 +19,11 @@ public final class GradientSum {
         withoutGradients {
             for (index, weight) in weights.enumerated() {
                 guard let gradient = weight.gradient else { continue }
-                let wide = gradient.to(.float32)
-                sums[index] = sums[index].map { $0 + wide } ?? wide
+                if let sum = sums[index] {
+                    sum.add(gradient)
+                } else {
+                    sums[index] = gradient.to(.float32)
+                }
                 weight.gradient = nil
             }
         }

@@ -13,6 +13,9 @@ public final class ParameterStore {
     public let device: Device
     /// Decides, with the name, the values of parameters that no checkpoint provides.
     public let seed: UInt64
+    /// Whether folders' weights are passed over, so that every parameter gets initial values: a model of the right
+    /// shapes, to be measured.
+    public let startsAnew: Bool
 
     struct Offer {
         let source: String
@@ -53,10 +56,13 @@ public final class ParameterStore {
     var matchedTargets: Set<String> = []
 
     /// An empty store.
-    public init(dtype: DType = .float32, device: Device = .cpu, seed: UInt64) {
+    public init(
+        dtype: DType = .float32, device: Device = .cpu, seed: UInt64, startsAnew: Bool = false
+    ) {
         self.dtype = dtype
         self.device = device
         self.seed = seed
+        self.startsAnew = startsAnew
         collectsFaults = false
     }
 
@@ -66,6 +72,7 @@ public final class ParameterStore {
         self.dtype = dtype
         device = .meta
         seed = 0
+        startsAnew = false
         collectsFaults = true
     }
 

@@ -17,6 +17,17 @@ public struct StageExtent: Equatable, Sendable {
     }
 }
 
+/// A product of one part's work: `[rows, in]` times a weight `[out, in]`, transposed.
+public struct WorkProduct: Hashable, Sendable {
+    public let rows: Int
+    public let inWidth: Int
+    public let outWidth: Int
+    /// Whether the weight's derivative is a product too.
+    public let trainsWeight: Bool
+    /// Whether the input's derivative is a product too.
+    public let passesDerivative: Bool
+}
+
 /// What one part of a model has to do for some samples, in floating-point operations, and what it has to keep.
 public struct PartWork: Equatable, Sendable {
     /// First segment of its parameters' names.
@@ -27,6 +38,10 @@ public struct PartWork: Equatable, Sendable {
     public let forward: Double
     /// Operations of the derivatives.
     public let backward: Double
+    /// Its products with weights, which are these operations but for ``attention``.
+    public let products: [WorkProduct]
+    /// Operations of the attentions' products, forward and backward.
+    public let attention: Double
     /// Bytes that wait for the derivatives, or, without any, the most that is needed at a time. An estimate.
     public let activationBytes: Int
 }

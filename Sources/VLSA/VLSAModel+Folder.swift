@@ -12,13 +12,15 @@ extension VLSAModel {
     ///   - addingTokens: the language model's vocabulary gets those of them that it lacks.
     ///   - seed: of the new parts' initial values.
     ///   - lora: new adapters.
+    ///   - startingAnew: takes the parts' configurations alone and gives everything initial values.
     /// - Throws: when a part is missing, does not load, or does not fit the others.
     public convenience init(
         assembling folders: PartFolders, configuration: VLSAConfiguration,
         addingTokens tokens: [String] = [], dtype: DType = .float32, device: Device = .cpu, seed: UInt64 = 0,
-        lora: LoRAConfiguration? = nil
+        lora: LoRAConfiguration? = nil, startingAnew: Bool = false
     ) throws {
-        let store = ParameterStore(dtype: dtype, device: device, seed: seed)
+        let store = ParameterStore(
+            dtype: dtype, device: device, seed: seed, startsAnew: startingAnew)
         if let lora { store.adapt(lora) }
         if let projector = folders.projector {
             let file = try SafetensorsFile(path: projector + "/model.safetensors")

@@ -12,12 +12,22 @@ public let workFormula = """
 
 /// Work of one part, gathered product by product.
 private struct WorkCount {
+    /// Whether something trains in this part or before it.
+    let flows: Bool
+    var shapes: [WorkProduct] = []
     var products = 0.0
     var trained = 0.0
     var attention = 0.0
 
     mutating func add(_ weight: Tensor, rows: Int) {
         let operations = 2 * Double(weight.count) * Double(rows)
+        if rows > 0 {
+            let out = weight.shape[0]
+            shapes.append(
+                WorkProduct(
+                    rows: rows, inWidth: weight.count / out, outWidth: out,
+                    trainsWeight: weight.requiresGradient, passesDerivative: flows))
+        }
         products += operations
         if weight.requiresGradient { trained += operations }
     }
@@ -49,7 +59,7 @@ extension VLSAModel {
             let tensors = store.tensors(under: part)
             guard !tensors.isEmpty else { return }
             if tensors.contains(where: { $0.tensor.requiresGradient }) { flows = true }
-            var count = WorkCount()
+            var count = WorkCount(flows: flows)
             for (name, tensor) in tensors where tensor.rank >= 2 {
                 count.add(tensor, rows: rows(String(name.dropFirst(part.count + 1))))
             }
@@ -58,6 +68,7 @@ extension VLSAModel {
                 PartWork(
                     part: part, tokens: tokens, forward: count.products + count.attention,
                     backward: flows ? count.products + count.trained + 2 * count.attention : 0,
+                    products: count.shapes, attention: (flows ? 3 : 1) * count.attention,
                     activationBytes: (flows ? layers : min(1, layers)) * layerBytes + extraBytes))
         }
 
@@ -143,7 +154,8 @@ extension VLSAModel {
         let pixels = reconstruction.configuration.pictureSize
         add(
             "epigone", "\(visual + pictures)", layers: 1,
-            layerBytes: (visual + pictures) * (language.width + 2 * configuration.epigone.rank) * size,
+            layerBytes: (visual + pictures) * (language.width + 2 * configuration.epigone.rank)
+                * size,
             rows: { $0.hasPrefix("context.") ? visual : pictures })
         let flow = reconstruction.denoiser.configuration
         let cells = square(pixels / (reconstruction.latents.downscale * flow.patchSize))

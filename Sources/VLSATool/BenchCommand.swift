@@ -6,7 +6,9 @@ import Torch
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measures parts of the system; prints one JSON object.",
-        subcommands: [Images.self, Perceiver.self, Augment.self, Tokenizers.self, Answer.self])
+        subcommands: [
+            Images.self, Perceiver.self, Augment.self, Tokenizers.self, Answer.self, Train.self,
+        ])
 
     struct Images: ParsableCommand {
         static let configuration = CommandConfiguration(

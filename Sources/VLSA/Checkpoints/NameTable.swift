@@ -57,11 +57,12 @@ extension CheckpointFolder {
     /// Offers the folder's weights below `prefix`, under the names of the table that is made for the names
     /// in its files.
     ///
-    /// A store without values also takes a folder without weight files, as its configuration describes it.
+    /// A store without values also takes a folder without weight files, as its configuration describes it; one
+    /// that starts anew looks for none.
     func offerWeights(
         to store: ParameterStore, at prefix: String, table: (Set<String>) throws -> NameTable
     ) throws {
-        if store.device == .meta, !hasWeights { return }
+        if store.startsAnew || store.device == .meta && !hasWeights { return }
         let files = try weightFiles()
         try store.offer(files, at: prefix, table: table(Set(files.flatMap(\.names))))
     }

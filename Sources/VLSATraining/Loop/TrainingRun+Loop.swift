@@ -90,7 +90,7 @@ extension TrainingRun {
     }
 
     /// One optimizer step.
-    private func takeStep() throws -> StepReport {
+    func takeStep() throws -> StepReport {
         let start = ContinuousClock.now
         let (batch, losses, norm) = try takeGradients()
         let measures = try processes.norms(model.takeMeasures(scale: lossScaler?.scale ?? 1))
