@@ -116,7 +116,7 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(name: "GoldenSupport", path: "Tests/GoldenSupport"),
-        .testTarget(name: "TorchTests", dependencies: ["Torch", "GoldenSupport"]),
+        .testTarget(name: "TorchTests", dependencies: ["Torch", "CTorch", "GoldenSupport"]),
         .testTarget(name: "TorchNNTests", dependencies: ["TorchNN", "GoldenSupport"]),
         .testTarget(name: "AnyResTests", dependencies: ["AnyRes", "GoldenSupport"]),
         .testTarget(name: "CodecsTests", dependencies: ["Codecs"]),

@@ -1,4 +1,4 @@
-#include "Fused.h"
+#include "Attention.h"
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
@@ -20,30 +20,6 @@ ct_status ct_softmax(const ct_tensor *tensor, ptrdiff_t axis, bool logarithm, ct
   return result(out, [&] {
     at::Tensor input = get(tensor);
     return logarithm ? input.log_softmax(axis) : input.softmax(axis);
-  });
-}
-
-ct_status ct_layer_norm(const ct_tensor *tensor, const ct_tensor *weight, const ct_tensor *bias,
-                        double epsilon, ptrdiff_t width, ct_tensor **out) {
-  return result(out, [&] {
-    return at::layer_norm(get(tensor), {static_cast<int64_t>(width)}, maybe(weight), maybe(bias), epsilon);
-  });
-}
-
-ct_status ct_rms_norm(const ct_tensor *tensor, const ct_tensor *weight, double epsilon, ct_tensor **out) {
-  return result(out, [&] {
-    at::Tensor input = get(tensor);
-    at::ScalarType type = input.scalar_type();
-    if (weight) {
-      at::Tensor factor = get(weight);
-      TORCH_CHECK(factor.dim() == 1 && input.dim() > 0 && factor.size(0) == input.size(-1),
-                  "the weight's length is not the last axis'");
-      if (can_fuse(input) && factor.scalar_type() == type) return fused_rms_norm(input, factor, epsilon);
-    }
-    at::Tensor wide = type == at::kDouble ? input : input.to(at::kFloat);
-    at::Tensor scale = (wide.square().mean({-1}, /*keepdim=*/true) + epsilon).rsqrt();
-    at::Tensor normed = (wide * scale).to(type);
-    return weight ? normed * get(weight) : normed;
   });
 }
 
@@ -115,10 +91,13 @@ ct_status ct_attention(const ct_tensor *query, const ct_tensor *key, const ct_te
                 "batch, keys, width or heads do not match");
     TORCH_CHECK(k.size(1) > 0 && q.size(1) % k.size(1) == 0, "key heads do not divide query heads");
     TORCH_CHECK(!(mask && causal), "a mask and isCausal exclude each other");
+    double factor = has_scale ? scale : 1 / std::sqrt(static_cast<double>(q.size(3)));
+    if (can_attend_in_blocks(q, k, v) && !(mask && get(mask).requires_grad())) {
+      return attention_in_blocks(q, k, v, maybe(mask), causal, factor);
+    }
     constexpr int64_t few_scores = int64_t{1} << 21;
     bool wide = q.scalar_type() == at::kFloat || q.scalar_type() == at::kDouble;
     if (q.is_cpu() && wide && q.size(0) * q.size(1) * q.size(2) * k.size(2) <= few_scores) {
-      double factor = has_scale ? scale : 1 / std::sqrt(static_cast<double>(q.size(3)));
       return attention_with_scores(q, k, v, maybe(mask), causal, factor);
     }
     return at::scaled_dot_product_attention(q, k, v, maybe(mask), /*dropout_p=*/0.0, causal,
@@ -136,22 +115,5 @@ ct_status ct_cross_entropy(const ct_tensor *logits, const ct_tensor *targets, ct
                    : reduction == CT_MEAN_OF ? at::Reduction::Mean
                                              : at::Reduction::Sum;
     return at::cross_entropy_loss(input, get(targets), {}, kind, ignored);
-  });
-}
-
-ct_status ct_rotary(const ct_tensor *tensor, const ct_tensor *cosines, const ct_tensor *sines,
-                    ct_tensor **out) {
-  return result(out, [&] {
-    at::Tensor x = get(tensor);
-    int64_t half = x.size(-1) / 2;
-    TORCH_CHECK(x.size(-1) == 2 * half, "the last axis must be even");
-    at::Tensor c = get(cosines), s = get(sines);
-    if (can_fuse(x) && x.dim() == 4 && can_fuse(c) && c.scalar_type() == x.scalar_type() &&
-        s.scalar_type() == x.scalar_type() && c.stride(-1) == 1 && s.stride(-1) == 1 &&
-        !c.requires_grad() && !s.requires_grad() && c.size(-1) == x.size(-1) && s.size(-1) == x.size(-1)) {
-      return fused_rotary(x, c, s);
-    }
-    at::Tensor rotated = at::cat({x.narrow(-1, half, half).neg(), x.narrow(-1, 0, half)}, -1);
-    return x * c + rotated * s;
   });
 }

@@ -1,4 +1,4 @@
-#include "Shim.h"
+#include "Activations.h"
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
@@ -19,10 +19,10 @@ static at::Tensor apply(ct_unary_kind kind, const at::Tensor &x) {
     case CT_ABS: return x.abs();
     case CT_SQUARE: return x.square();
     case CT_RELU: return x.relu();
-    case CT_SILU: return at::silu(x);
-    case CT_QUICK_GELU: return x * (x * 1.702).sigmoid();
-    case CT_GELU: return at::gelu(x);
-    case CT_GELU_TANH: return at::gelu(x, "tanh");
+    case CT_SILU: return activated(Activation::silu, x, {});
+    case CT_QUICK_GELU: return activated(Activation::quick_gelu, x, {});
+    case CT_GELU: return activated(Activation::gelu, x, {});
+    case CT_GELU_TANH: return activated(Activation::gelu_tanh, x, {});
     case CT_ERF: return x.erf();
     case CT_SOFTPLUS: return at::softplus(x);
     case CT_LOG_SIGMOID: return at::log_sigmoid(x);

@@ -1,7 +1,8 @@
 #include "Shim.h"
+#include "Parallel.h"
+#include "Vectors.h"
 
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
@@ -38,6 +39,29 @@ void update(Weight *__restrict weight, const Gradient *__restrict gradient, Stat
   }
 }
 
+// The same, sixteen at a time.
+template <typename Weight, typename Gradient>
+void update_lanes(Weight *weight, const Gradient *gradient, float *master, float *first, float *second, int64_t count,
+                  const Coefficients &c) {
+  const float keep = static_cast<float>(c.keep), beta1 = static_cast<float>(c.beta1);
+  const float beta2 = static_cast<float>(c.beta2), step_size = static_cast<float>(c.step_size);
+  const float rest1 = static_cast<float>(1 - c.beta1), rest2 = static_cast<float>(1 - c.beta2);
+  const float correction = static_cast<float>(c.inverse_root_correction);
+  const float epsilon = static_cast<float>(c.epsilon), factor = static_cast<float>(c.factor);
+  vectorized([&]() VECTORIZED {
+    by_lanes(count, [&](int64_t i, int64_t n) VECTORIZED {
+      Floats g = load(gradient + i, n) * factor;
+      Floats m = beta1 * load(first + i, n) + rest1 * g;
+      Floats v = beta2 * load(second + i, n) + rest2 * g * g;
+      Floats w = keep * load(master + i, n) - step_size * m / (__builtin_elementwise_sqrt(v) * correction + epsilon);
+      store(first + i, m, n);
+      store(second + i, v, n);
+      store(master + i, w, n);
+      if constexpr (!std::is_same_v<Weight, float>) store(weight + i, w, n);
+    });
+  });
+}
+
 template <typename Weight, typename Gradient, typename State>
 void update_all(const at::Tensor &weight, const at::Tensor &gradient, const at::Tensor &master,
                 const at::Tensor &first, const at::Tensor &second, const Coefficients &c) {
@@ -46,8 +70,12 @@ void update_all(const at::Tensor &weight, const at::Tensor &gradient, const at::
   auto *s = master.data_ptr<State>();
   auto *m = first.data_ptr<State>();
   auto *v = second.data_ptr<State>();
-  at::parallel_for(0, weight.numel(), 1 << 15, [&](int64_t from, int64_t to) {
-    update(w + from, g + from, s + from, m + from, v + from, to - from, c);
+  ctorch::parallel_for(0, weight.numel(), 1 << 15, [&](int64_t from, int64_t to) {
+    if constexpr (std::is_same_v<State, float> && !std::is_same_v<Weight, c10::Half>) {
+      update_lanes(w + from, g + from, s + from, m + from, v + from, to - from, c);
+    } else {
+      update(w + from, g + from, s + from, m + from, v + from, to - from, c);
+    }
   });
 }
 
@@ -68,22 +96,34 @@ void update_on_cpu(const at::Tensor &weight, const at::Tensor &gradient, const a
   }
 }
 
+template <typename T> float sum_of_squares_of(const T *values, int64_t count) {
+  float sum = 0;
+  if constexpr (std::is_same_v<T, c10::Half>) {
+#pragma clang fp reassociate(on)
+    for (int64_t i = 0; i < count; i++) sum += static_cast<float>(values[i]) * static_cast<float>(values[i]);
+  } else {
+    vectorized([&]() VECTORIZED {
+      Floats sums = 0.0f;
+      by_lanes(count, [&](int64_t i, int64_t n) VECTORIZED {
+        Floats value = load(values + i, n);
+        sums += value * value;
+      });
+      sum = sum_of<float>(sums);
+    });
+  }
+  return sum;
+}
+
 // Sums of squares of fixed stretches, added in order: the same for every number of threads.
 template <typename T> double sum_of_squares(const at::Tensor &tensor) {
   constexpr int64_t stretch = 1 << 14;
   const T *values = tensor.const_data_ptr<T>();
   int64_t count = tensor.numel(), stretches = (count + stretch - 1) / stretch;
   std::vector<double> sums(stretches);
-  at::parallel_for(0, stretches, 4, [&](int64_t from, int64_t to) {
+  ctorch::parallel_for(0, stretches, 4, [&](int64_t from, int64_t to) {
     for (int64_t s = from; s < to; s++) {
-#pragma clang fp reassociate(on)
-      int64_t end = std::min(count, (s + 1) * stretch);
-      float sum = 0;
-      for (int64_t i = s * stretch; i < end; i++) {
-        float value = static_cast<float>(values[i]);
-        sum += value * value;
-      }
-      sums[s] = sum;
+      const int64_t start = s * stretch, length = std::min(count - start, stretch);
+      sums[s] = sum_of_squares_of(values + start, length);
     }
   });
   double total = 0;
@@ -93,7 +133,10 @@ template <typename T> double sum_of_squares(const at::Tensor &tensor) {
 
 at::Tensor norm_of(const at::Tensor &tensor) {
   if (tensor.is_cpu() && tensor.is_contiguous()) {
-    // libtorch would first make an fp32 copy of these.
+    // libtorch would first make an fp32 copy of the halves.
+    if (tensor.scalar_type() == at::kFloat) {
+      return at::scalar_tensor(std::sqrt(sum_of_squares<float>(tensor)), at::kFloat);
+    }
     if (tensor.scalar_type() == at::kBFloat16) {
       return at::scalar_tensor(std::sqrt(sum_of_squares<c10::BFloat16>(tensor)), at::kFloat);
     }

@@ -83,6 +83,8 @@ template <typename Body> ct_status result(ct_tensor **out, Body &&body) noexcept
 
 // Settings of the process, made once before the first tensor.
 void prepare();
+// Lets CPU tensors take their memory from HostMemory.cpp.
+void keep_host_memory();
 
 at::ScalarType dtype(ct_dtype code);
 ct_dtype code(at::ScalarType dtype) noexcept;

@@ -1,4 +1,4 @@
-#include "Shim.h"
+#include "Attention.h"
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
@@ -90,6 +90,7 @@ ct_status ct_silu_attention(const ct_tensor *query, const ct_tensor *key, const 
     TORCH_CHECK(q.size(0) == k.size(0) && k.size(0) == v.size(0) && q.size(1) == k.size(1) &&
                     k.size(1) == v.size(1) && q.size(3) == k.size(3) && k.size(2) == v.size(2),
                 "batch, heads, keys or width do not match");
+    if (can_attend_in_blocks(q, k, v)) return silu_attention_in_blocks(q, k, v, factor);
     return SiLUAttention::apply(q, k, v, factor);
   });
 }

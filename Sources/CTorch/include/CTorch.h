@@ -44,6 +44,10 @@ const char *ct_version(void);
 const char *ct_cpu_capability(void);
 // The folder that holds the libtorch in use.
 const char *ct_library_folder(void);
+// Which of the processor's instructions the fused operations below may use, the least first.
+typedef enum { CT_PORTABLE, CT_AVX2, CT_AVX512, CT_MATRIX_UNIT } ct_instructions;
+// For tests and comparisons: as if the processor had no more. libtorch's own kernels are not concerned.
+void ct_limit_instructions(ct_instructions most);
 int ct_threads(void);
 void ct_set_threads(int count);
 // Whether matrix products of fp32 tensors may round their factors to bf16 (CPU) or TF32 (CUDA) where that is
@@ -57,6 +61,14 @@ ct_status ct_cuda_synchronize(int device);
 ct_status ct_cuda_memory(int device, size_t *total, size_t *free);
 bool ct_gradients_enabled(void);
 void ct_set_gradients_enabled(bool enabled);
+
+// ---- HostMemory.cpp
+
+// Memory of CPU tensors of 256 KiB and more is kept when it is freed, for the next. Gives what nobody uses back to
+// the system, as far as it is in whole stretches of 32 MiB or more.
+void ct_release_host_memory(void);
+// Bytes of such memory in use, and kept.
+void ct_host_memory(size_t *used, size_t *kept);
 
 // ---- Create.cpp
 
@@ -226,11 +238,6 @@ ct_status ct_matmul(const ct_tensor *a, const ct_tensor *b, ct_tensor **out);
 ct_status ct_linear(const ct_tensor *input, const ct_tensor *weight, const ct_tensor *bias /* nullable */,
                     ct_tensor **out);
 ct_status ct_softmax(const ct_tensor *tensor, ptrdiff_t axis, bool logarithm, ct_tensor **out);
-ct_status ct_layer_norm(const ct_tensor *tensor, const ct_tensor *weight /* nullable */,
-                        const ct_tensor *bias /* nullable */, double epsilon, ptrdiff_t width, ct_tensor **out);
-// Statistics in fp32 (fp64 for fp64), the result cast back before the weight is multiplied.
-ct_status ct_rms_norm(const ct_tensor *tensor, const ct_tensor *weight /* nullable */, double epsilon,
-                      ct_tensor **out);
 ct_status ct_group_norm(const ct_tensor *tensor, ptrdiff_t groups, const ct_tensor *weight /* nullable */,
                         const ct_tensor *bias /* nullable */, double epsilon, ct_tensor **out);
 ct_status ct_conv2d(const ct_tensor *input, const ct_tensor *weight, const ct_tensor *bias /* nullable */,
@@ -251,8 +258,43 @@ ct_status ct_silu_attention(const ct_tensor *query, const ct_tensor *key, const 
 typedef enum { CT_NONE, CT_MEAN_OF, CT_SUM_OF } ct_loss_reduction;
 ct_status ct_cross_entropy(const ct_tensor *logits, const ct_tensor *targets, ct_loss_reduction reduction,
                            ptrdiff_t ignored, ct_tensor **out);
+
+// ---- Norms.cpp
+
+// Statistics in fp32 (fp64 for fp64), over the last axis, of `width` values.
+ct_status ct_layer_norm(const ct_tensor *tensor, const ct_tensor *weight /* nullable */,
+                        const ct_tensor *bias /* nullable */, double epsilon, ptrdiff_t width, ct_tensor **out);
+// Layer norm of [B, T, D] without weights, times (1 + scale), plus shift, each [B, 1, D].
+ct_status ct_modulated_norm(const ct_tensor *tensor, const ct_tensor *scale, const ct_tensor *shift,
+                            double epsilon, ct_tensor **out);
+// Statistics as above, the result cast back before the weight is multiplied.
+ct_status ct_rms_norm(const ct_tensor *tensor, const ct_tensor *weight /* nullable */, double epsilon,
+                      ct_tensor **out);
+
+// ---- Activations.cpp
+
+typedef enum {
+  CT_ACTIVATE_SILU, CT_ACTIVATE_QUICK_GELU, CT_ACTIVATE_GELU, CT_ACTIVATE_GELU_TANH
+} ct_activation;
+// act(tensor + bias), the bias along the last axis.
+ct_status ct_activate(ct_activation kind, const ct_tensor *tensor, const ct_tensor *bias /* nullable */,
+                      ct_tensor **out);
+// act(gates) * ups.
+ct_status ct_gate(ct_activation kind, const ct_tensor *gates, const ct_tensor *ups, ct_tensor **out);
+// The same of [.., 2F], gates before ups: [.., F].
+ct_status ct_gate_joined(ct_activation kind, const ct_tensor *joined, ct_tensor **out);
+
+// ---- Rotary.cpp
+
 // x * cos + rotated(x) * sin, rotated([x1, x2]) = [-x2, x1] on the halves of the last axis.
 ct_status ct_rotary(const ct_tensor *tensor, const ct_tensor *cosines, const ct_tensor *sines, ct_tensor **out);
+
+// ---- LinearCrossEntropy.cpp
+
+// The sum over rows of the cross-entropy of hidden [n, D] times weight [V, D] transposed with int64 targets [n],
+// without those of target `ignored`; fp32 (fp64 for fp64). Logits are in memory for some of the words at a time.
+ct_status ct_linear_cross_entropy(const ct_tensor *hidden, const ct_tensor *weight, const ct_tensor *targets,
+                                  ptrdiff_t ignored, ct_tensor **out);
 
 // ---- Optimizer.cpp
 
