@@ -101,6 +101,26 @@ extension Tensor {
         }
     }
 
+    /// Moves the memory of tensors of one width into one, in order, so that ``joined(_:)`` needs no copy. Values,
+    /// derivatives and whoever holds the tensors see no difference.
+    public static func layTogether(_ tensors: [Tensor]) {
+        let handles = tensors.map { Optional($0.handle) }
+        let status = withExtendedLifetime(tensors) { ct_lay_together(handles, handles.count) }
+        check(status, "layTogether", described(tensors))
+    }
+
+    /// Whether ``layTogether(_:)`` put the tensors' memory so.
+    public static func lieTogether(_ tensors: [Tensor]) -> Bool {
+        let handles = tensors.map { Optional($0.handle) }
+        return withExtendedLifetime(tensors) { ct_lie_together(handles, handles.count) }
+    }
+
+    /// Tensors one after the other along the first axis; without a copy where ``layTogether(_:)`` put them so.
+    public static func joined(_ tensors: [Tensor]) -> Tensor {
+        let handles = tensors.map { Optional($0.handle) }
+        return produced("joined", all: tensors) { ct_joined(handles, handles.count, $0) }
+    }
+
     /// Tensors of one shape one after the other along a new axis.
     public static func stacked(_ tensors: [Tensor], axis: Int) -> Tensor {
         let handles = tensors.map { Optional($0.handle) }

@@ -33,7 +33,11 @@ public struct Linear {
     /// - Parameter input: `[…, in]`.
     /// - Returns: `[…, out]`.
     public func callAsFunction(_ input: Tensor) -> Tensor {
-        let output = input.linear(weight, bias: bias)
+        adapted(input.linear(weight, bias: bias), of: input)
+    }
+
+    /// What the layer's own product gives for `input`, and the adapter's output.
+    func adapted(_ output: Tensor, of input: Tensor) -> Tensor {
         guard let adapter else { return output }
         return output + adapter(input)
     }

@@ -46,6 +46,7 @@ public final class ParameterStore {
     /// Where the parameters of a store without values came from.
     private(set) var claimed: [String: Offer] = [:]
     private var trainsAdapters = false
+    private var joined: [[Tensor]] = []
     /// What decides the adapters' dropout masks.
     public let dropout = DropoutNoise()
     // Kept by ParameterStore+Adapters.swift.
@@ -284,7 +285,13 @@ public final class ParameterStore {
             tensor.requiresGradient = trained
             if !trained { tensor.gradient = nil }
         }
+        if device != .meta { joined.forEach(Tensor.layTogether) }
         return prefixes.filter { prefix in !parameters.keys.contains { Self.isUnder(prefix, $0) } }
+    }
+
+    /// Lays these parameters' memory together when training begins.
+    func join(_ tensors: [Tensor]) {
+        if tensors.count > 1 { joined.append(tensors) }
     }
 
     /// Parameters that are trained, in the order of their names.

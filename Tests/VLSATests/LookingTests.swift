@@ -192,7 +192,7 @@ import TorchNN
         let layer = model.layers[0]
         let normed = layer.norm1(x)
         let expected = layer.attention(normed, model.pass(x, layout: .dense, cache: nil))
-        let found = layer.attention.out(all.matmul(layer.attention.value(normed)[0]))
+        let found = layer.attention.out(all.matmul(layer.attention.entry(normed)[2][0]))
         #expect((found - expected[0]).abs().max().item() < 1e-5)
         let some = model.attention(x, from: [4, 1])
         #expect(some[0].floats() == all[4].floats() && some[1].floats() == all[1].floats())

@@ -186,6 +186,15 @@ ct_status ct_roll(const ct_tensor *tensor, ptrdiff_t shift, ptrdiff_t axis, ct_t
 // The lower (or upper) triangle of the last two axes, the rest zero.
 ct_status ct_triangle(const ct_tensor *tensor, bool upper, ptrdiff_t diagonal, ct_tensor **out);
 
+// ---- Joined.cpp
+
+// Moves the memory of tensors of one width into one, in order; handles, values and derivatives stay.
+ct_status ct_lay_together(ct_tensor *const *tensors, ptrdiff_t count);
+// Whether they were laid together.
+bool ct_lie_together(const ct_tensor *const *tensors, ptrdiff_t count);
+// The tensors one after the other along the first axis; no copy where they were laid together.
+ct_status ct_joined(const ct_tensor *const *tensors, ptrdiff_t count, ct_tensor **out);
+
 // ---- Maths.cpp
 
 typedef enum {

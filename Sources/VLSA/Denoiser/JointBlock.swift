@@ -21,23 +21,25 @@ func modulated(_ x: Tensor, shift: Tensor, scale: Tensor) -> Tensor {
 
 /// Queries, keys and values of one stream, with its optional norms of queries and keys.
 struct StreamProjection {
-    let query: Linear
-    let key: Linear
-    let value: Linear
+    /// Query, key and value; without the query where nobody asks what the stream saw.
+    let entry: JoinedLinear
     let queryNorm: RMSNorm?
     let keyNorm: RMSNorm?
     let headCount: Int
 
-    /// - Parameter names: of the query, key, value and the two norms in `scope`.
+    /// - Parameters:
+    ///   - names: of the query, key, value and the two norms in `scope`.
+    ///   - asks: whether the queries are used; they have parameters all the same.
     init(
         _ configuration: MMDiTConfiguration, names: (String, String, String, String, String),
-        in scope: ParameterScope
+        asks: Bool = true, in scope: ParameterScope
     ) throws {
         let width = configuration.width
         let initial = Initial.uniform(bound: (3 / Double(width)).squareRoot())
-        query = try Linear(width, width, initial: initial, in: scope[names.0])
-        key = try Linear(width, width, initial: initial, in: scope[names.1])
-        value = try Linear(width, width, initial: initial, in: scope[names.2])
+        let layers = try [names.0, names.1, names.2].map {
+            try Linear(width, width, initial: initial, in: scope[$0])
+        }
+        entry = JoinedLinear(asks ? layers : Array(layers.dropFirst()), in: scope)
         headCount = configuration.headCount
         let norms = configuration.normalizesQueries
         let d = configuration.headWidth
@@ -47,15 +49,14 @@ struct StreamProjection {
 
     /// `[B, T, D]` to three times `[B, H, T, d]`.
     func callAsFunction(_ x: Tensor) -> (query: Tensor, key: Tensor, value: Tensor) {
-        let q = query(x).splitHeads(headCount)
-        let k = key(x).splitHeads(headCount)
-        return (queryNorm?(q) ?? q, keyNorm?(k) ?? k, value(x).splitHeads(headCount))
+        let heads = entry(x).map { $0.splitHeads(headCount) }
+        return (queryNorm?(heads[0]) ?? heads[0], keyNorm?(heads[1]) ?? heads[1], heads[2])
     }
 
-    /// The same without queries.
+    /// The same of a stream that does not ask.
     func keysAndValues(_ x: Tensor) -> (key: Tensor, value: Tensor) {
-        let k = key(x).splitHeads(headCount)
-        return (keyNorm?(k) ?? k, value(x).splitHeads(headCount))
+        let heads = entry(x).map { $0.splitHeads(headCount) }
+        return (keyNorm?(heads[0]) ?? heads[0], heads[1])
     }
 }
 
@@ -90,7 +91,7 @@ struct JointBlock {
         prompt = try StreamProjection(
             configuration,
             names: ("add_q_proj", "add_k_proj", "add_v_proj", "norm_added_q", "norm_added_k"),
-            in: attention)
+            asks: !isLast, in: attention)
         imageOut = try Linear(width, width, initial: even, in: attention["to_out"][0])
         promptOut =
             isLast ? nil : try Linear(width, width, initial: even, in: attention["to_add_out"])

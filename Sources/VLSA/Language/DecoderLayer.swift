@@ -15,9 +15,7 @@ struct DecoderPass {
 
 /// Causal attention with rotary positions and grouped key-value heads.
 struct DecoderAttention {
-    let query: Linear
-    let key: Linear
-    let value: Linear
+    let entry: JoinedLinear  // query, key, value
     let out: Linear
     let headWidth: Int
     let window: Int?
@@ -29,9 +27,12 @@ struct DecoderAttention {
         let (wide, narrow) = (configuration.headCount * d, configuration.keyValueHeadCount * d)
         let spread = Initial.normal(deviation: 0.02)
         let bias = configuration.hasQueryKeyValueBias
-        query = try Linear(width, wide, bias: bias, initial: spread, in: scope["q_proj"])
-        key = try Linear(width, narrow, bias: bias, initial: spread, in: scope["k_proj"])
-        value = try Linear(width, narrow, bias: bias, initial: spread, in: scope["v_proj"])
+        entry = JoinedLinear(
+            [
+            try Linear(width, wide, bias: bias, initial: spread, in: scope["q_proj"]),
+            try Linear(width, narrow, bias: bias, initial: spread, in: scope["k_proj"]),
+            try Linear(width, narrow, bias: bias, initial: spread, in: scope["v_proj"]),
+            ], in: scope)
         out = try Linear(
             wide, width, bias: configuration.hasOutputBias, initial: spread, in: scope["o_proj"])
         headWidth = d
@@ -46,9 +47,10 @@ struct DecoderAttention {
                 "decoder layer \(index): no attention plan for window \(String(describing: window))"
             )
         }
-        let q = applyRotary(heads(query(x)), pass.cosines, pass.sines)  // [B, H, T, d]
-        var k = applyRotary(heads(key(x)), pass.cosines, pass.sines)  // [B, K, T, d]
-        var v = heads(value(x))
+        let entered = entry(x).map(heads)
+        let q = applyRotary(entered[0], pass.cosines, pass.sines)  // [B, H, T, d]
+        var k = applyRotary(entered[1], pass.cosines, pass.sines)  // [B, K, T, d]
+        var v = entered[2]
         if let cache = pass.cache { (k, v) = cache.append(layer: index, key: k, value: v) }
         return out(plan.attend(query: q, key: k, value: v).joinedHeads())
     }
@@ -58,21 +60,26 @@ struct DecoderAttention {
 
 /// `down(act(gate x) * up x)`.
 struct GatedFeedForward {
-    let gate: Linear
-    let up: Linear
+    let entry: JoinedLinear  // gate, up
     let down: Linear
     let activation: Activation
 
     init(_ configuration: LanguageConfiguration, in scope: ParameterScope) throws {
         let (width, hidden) = (configuration.width, configuration.hiddenWidth)
         let (bias, spread) = (configuration.hasFeedForwardBias, Initial.normal(deviation: 0.02))
-        gate = try Linear(width, hidden, bias: bias, initial: spread, in: scope["gate_proj"])
-        up = try Linear(width, hidden, bias: bias, initial: spread, in: scope["up_proj"])
+        entry = JoinedLinear(
+            [
+            try Linear(width, hidden, bias: bias, initial: spread, in: scope["gate_proj"]),
+            try Linear(width, hidden, bias: bias, initial: spread, in: scope["up_proj"]),
+            ], in: scope)
         down = try Linear(hidden, width, bias: bias, initial: spread, in: scope["down_proj"])
         activation = configuration.activation
     }
 
-    func callAsFunction(_ x: Tensor) -> Tensor { down(activation(gate(x)) * up(x)) }
+    func callAsFunction(_ x: Tensor) -> Tensor {
+        let entered = entry(x)
+        return down(activation(entered[0]) * entered[1])
+    }
 }
 
 /// One pre-norm decoder layer.

@@ -28,9 +28,10 @@ extension DecoderAttention {
     /// Attention weights of the tokens at `rows` (int64, `[R]`) of `[1, T, D]`, the mean over heads: `[R, T]`.
     func weights(_ x: Tensor, _ pass: DecoderPass, from rows: Tensor) -> Tensor {
         let count = x.shape[1]
-        let q = applyRotary(heads(query(x)), pass.cosines, pass.sines)
+        let entered = entry(x)
+        let q = applyRotary(heads(entered[0]), pass.cosines, pass.sines)
             .selecting(rows, axis: 2).to(.float32)  // [1, H, R, d]
-        let k = applyRotary(heads(key(x)), pass.cosines, pass.sines).to(.float32)  // [1, K, T, d]
+        let k = applyRotary(heads(entered[1]), pass.cosines, pass.sines).to(.float32)  // [1, K, T, d]
         let keys = k.repeated(q.shape[1] / k.shape[1], axis: 1)  // [1, H, T, d]
         let scores = q.matmul(keys.transposed(-2, -1)) * (1 / Double(headWidth).squareRoot())
         let positions = Tensor.arange(count, device: x.device).unsqueezed(0)  // [1, T]

@@ -94,7 +94,7 @@ struct DINOv2Layer {
                 width, width, bias: dino.hasAttentionBias, initial: spread, in: own["value"]),
             out: try Linear(
                 width, width, initial: spread, in: scope["attention"]["output"]["dense"]),
-            headCount: dino.headCount)
+            headCount: dino.headCount, in: own)
         scale1 = try scope["layer_scale1"].parameter(
             "lambda1", shape: [width], initial: .constant(dino.layerScale))
         norm2 = try LayerNorm(width, epsilon: dino.epsilon, in: scope["norm2"])

@@ -5,19 +5,24 @@ import TorchNN
 
 /// Attention of every token to every token.
 struct EncoderAttention {
-    let query: Linear
-    let key: Linear
-    let value: Linear
+    let entry: JoinedLinear  // query, key, value
     let out: Linear
     let headCount: Int
 
+    init(
+        query: Linear, key: Linear, value: Linear, out: Linear, headCount: Int,
+        in scope: ParameterScope
+    ) {
+        entry = JoinedLinear([query, key, value], in: scope)
+        self.out = out
+        self.headCount = headCount
+    }
+
     /// - Parameter x: `[B, N, D]`; so is the result.
     func callAsFunction(_ x: Tensor) -> Tensor {
-        out(
-            Tensor.attention(
-                query: query(x).splitHeads(headCount), key: key(x).splitHeads(headCount),
-                value: value(x).splitHeads(headCount)
-            ).joinedHeads())
+        let heads = entry(x).map { $0.splitHeads(headCount) }
+        return out(
+            Tensor.attention(query: heads[0], key: heads[1], value: heads[2]).joinedHeads())
     }
 }
 
@@ -52,7 +57,7 @@ struct EncoderLayer {
             key: try Linear(width, width, initial: .normal(deviation: entry), in: own["k_proj"]),
             value: try Linear(width, width, initial: .normal(deviation: entry), in: own["v_proj"]),
             out: try Linear(width, width, initial: .normal(deviation: exit), in: own["out_proj"]),
-            headCount: headCount)
+            headCount: headCount, in: own)
         norm2 = try LayerNorm(width, epsilon: epsilon, in: scope["layer_norm2"])
         feedForward = FeedForward(
             first: try Linear(
