@@ -19,45 +19,25 @@ struct Coefficients {
 
 // The decoupled decay of AdamW (arXiv:1711.05101, algorithm 2), one pass over memory.
 template <typename Weight, typename Gradient, typename State>
-void update(Weight *__restrict weight, const Gradient *__restrict gradient, State *__restrict master,
-            State *__restrict first, State *__restrict second, int64_t count, const Coefficients &c) {
+void update(Weight *weight, const Gradient *gradient, State *master, State *first, State *second, int64_t count,
+            const Coefficients &c) {
   const State keep = static_cast<State>(c.keep), beta1 = static_cast<State>(c.beta1);
   const State beta2 = static_cast<State>(c.beta2), step_size = static_cast<State>(c.step_size);
   const State rest1 = static_cast<State>(1 - c.beta1), rest2 = static_cast<State>(1 - c.beta2);
   const State correction = static_cast<State>(c.inverse_root_correction);
   const State epsilon = static_cast<State>(c.epsilon), factor = static_cast<State>(c.factor);
-  for (int64_t i = 0; i < count; i++) {
-    State g = static_cast<State>(gradient[i]) * factor;
-    State m = beta1 * first[i] + rest1 * g;
-    State v = beta2 * second[i] + rest2 * g * g;
-    State w = keep * master[i] - step_size * m / (std::sqrt(v) * correction + epsilon);
-    first[i] = m;
-    second[i] = v;
-    master[i] = w;
-    // A weight of the state's own type is its own master.
-    if constexpr (!std::is_same_v<Weight, State>) weight[i] = static_cast<Weight>(w);
-  }
-}
-
-// The same, sixteen at a time.
-template <typename Weight, typename Gradient>
-void update_lanes(Weight *weight, const Gradient *gradient, float *master, float *first, float *second, int64_t count,
-                  const Coefficients &c) {
-  const float keep = static_cast<float>(c.keep), beta1 = static_cast<float>(c.beta1);
-  const float beta2 = static_cast<float>(c.beta2), step_size = static_cast<float>(c.step_size);
-  const float rest1 = static_cast<float>(1 - c.beta1), rest2 = static_cast<float>(1 - c.beta2);
-  const float correction = static_cast<float>(c.inverse_root_correction);
-  const float epsilon = static_cast<float>(c.epsilon), factor = static_cast<float>(c.factor);
   vectorized([&]() VECTORIZED {
     by_lanes(count, [&](int64_t i, int64_t n) VECTORIZED {
-      Floats g = load(gradient + i, n) * factor;
-      Floats m = beta1 * load(first + i, n) + rest1 * g;
-      Floats v = beta2 * load(second + i, n) + rest2 * g * g;
-      Floats w = keep * load(master + i, n) - step_size * m / (__builtin_elementwise_sqrt(v) * correction + epsilon);
+      Lanes<State> g = load(gradient + i, n) * factor;
+      Lanes<State> m = beta1 * load(first + i, n) + rest1 * g;
+      Lanes<State> v = beta2 * load(second + i, n) + rest2 * g * g;
+      Lanes<State> w =
+          keep * load(master + i, n) - step_size * m / (__builtin_elementwise_sqrt(v) * correction + epsilon);
       store(first + i, m, n);
       store(second + i, v, n);
       store(master + i, w, n);
-      if constexpr (!std::is_same_v<Weight, float>) store(weight + i, w, n);
+      // A weight of the state's own type is its own master.
+      if constexpr (!std::is_same_v<Weight, State>) store(weight + i, w, n);
     });
   });
 }
@@ -71,11 +51,7 @@ void update_all(const at::Tensor &weight, const at::Tensor &gradient, const at::
   auto *m = first.data_ptr<State>();
   auto *v = second.data_ptr<State>();
   ctorch::parallel_for(0, weight.numel(), 1 << 15, [&](int64_t from, int64_t to) {
-    if constexpr (std::is_same_v<State, float> && !std::is_same_v<Weight, c10::Half>) {
-      update_lanes(w + from, g + from, s + from, m + from, v + from, to - from, c);
-    } else {
-      update(w + from, g + from, s + from, m + from, v + from, to - from, c);
-    }
+    update(w + from, g + from, s + from, m + from, v + from, to - from, c);
   });
 }
 
@@ -98,19 +74,14 @@ void update_on_cpu(const at::Tensor &weight, const at::Tensor &gradient, const a
 
 template <typename T> float sum_of_squares_of(const T *values, int64_t count) {
   float sum = 0;
-  if constexpr (std::is_same_v<T, c10::Half>) {
-#pragma clang fp reassociate(on)
-    for (int64_t i = 0; i < count; i++) sum += static_cast<float>(values[i]) * static_cast<float>(values[i]);
-  } else {
-    vectorized([&]() VECTORIZED {
-      Floats sums = 0.0f;
-      by_lanes(count, [&](int64_t i, int64_t n) VECTORIZED {
-        Floats value = load(values + i, n);
-        sums += value * value;
-      });
-      sum = sum_of<float>(sums);
+  vectorized([&]() VECTORIZED {
+    Floats sums = 0.0f;
+    by_lanes(count, [&](int64_t i, int64_t n) VECTORIZED {
+      Floats value = load(values + i, n);
+      sums += value * value;
     });
-  }
+    sum = sum_of<float>(sums);
+  });
   return sum;
 }
 

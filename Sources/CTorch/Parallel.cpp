@@ -1,4 +1,5 @@
 #include "Parallel.h"
+#include "Vectors.h"
 
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
@@ -19,6 +20,7 @@ struct Work {
   int64_t begin, end, length;
   RangeBody body;
   const void *context;
+  int instruction_limit;
   std::atomic<int64_t> next{0};
   std::atomic_flag has_failed = ATOMIC_FLAG_INIT;
   std::exception_ptr failure = nullptr;
@@ -27,6 +29,7 @@ struct Work {
 // Each thread takes stretches until there are none, so that fewer threads than asked for do all the work too.
 void take(void *context) {
   auto &work = *static_cast<Work *>(context);
+  set_instruction_limit(work.instruction_limit);
   for (;;) {
     const int64_t from = work.begin + work.length * work.next.fetch_add(1);
     if (from >= work.end) return;
@@ -47,7 +50,7 @@ void run_ranges(int64_t begin, int64_t end, int64_t grain, RangeBody body, const
   // More stretches than threads, as some may be slower than others or have other work.
   const int64_t parts = std::min(4 * threads, (count + grain - 1) / std::max<int64_t>(grain, 1));
   if (parts <= 1 || threads <= 1 || !launch || at::in_parallel_region()) return body(context, begin, end);
-  Work work{begin, end, (count + parts - 1) / parts, body, context};
+  Work work{begin, end, (count + parts - 1) / parts, body, context, instruction_limit()};
   launch(take, &work, static_cast<unsigned>(std::min(threads, parts)), 0);
   if (work.failure) std::rethrow_exception(work.failure);
 }

@@ -118,6 +118,7 @@ static void use_exact_products() {
 
 void prepare() {
   static const bool prepared = [] {
+    keep_host_memory();
     use_exact_products();
     return true;
   }();

@@ -3,7 +3,6 @@
 #include "Shim.h"
 
 #include <algorithm>
-#include <atomic>
 
 namespace ctorch {
 
@@ -21,7 +20,7 @@ Instructions best() {
   return Instructions::portable;
 }
 
-std::atomic<int> limit{CT_MATRIX_UNIT};
+thread_local int limit = CT_MATRIX_UNIT;
 
 }  // namespace
 
@@ -29,6 +28,10 @@ Instructions instructions() {
   static const Instructions found = best();
   return std::min(found, static_cast<Instructions>(std::min<int>(limit, CT_AVX512)));
 }
+
+int instruction_limit() { return limit; }
+
+void set_instruction_limit(int most) { limit = most; }
 
 bool may_use_matrix_unit() { return limit >= CT_MATRIX_UNIT; }
 

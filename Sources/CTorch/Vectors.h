@@ -4,6 +4,7 @@
 #pragma once
 
 #include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
 
 #include <cstdint>
 #include <cstring>
@@ -21,6 +22,10 @@ enum class Instructions { portable, avx2, avx512 };
 
 // The best that this processor has, or fewer after `ct_limit_instructions`.
 Instructions instructions();
+
+// The calling thread's `ct_limit_instructions`, which the threads that work for it take over.
+int instruction_limit();
+void set_instruction_limit(int most);
 
 // Whether `ct_limit_instructions` leaves the matrix unit.
 bool may_use_matrix_unit();
@@ -53,6 +58,7 @@ using Words = Lanes<uint32_t>;
 // What a stored type is worked with.
 template <typename T> struct Wide { using type = T; };
 template <> struct Wide<c10::BFloat16> { using type = float; };
+template <> struct Wide<c10::Half> { using type = float; };
 template <typename T> using wide_t = typename Wide<T>::type;
 
 template <typename To, typename From> INLINE To bits(From from) {
@@ -67,6 +73,10 @@ template <typename T> INLINE Lanes<wide_t<T>> load(const T *from) {
     Lanes<uint16_t> narrow;
     std::memcpy(&narrow, from, sizeof narrow);
     return bits<Floats>(__builtin_convertvector(narrow, Words) << 16);
+  } else if constexpr (std::is_same_v<T, c10::Half>) {
+    float values[lanes];
+    for (int64_t i = 0; i < lanes; i++) values[i] = static_cast<float>(from[i]);
+    return load(values);
   } else {
     Lanes<T> values;
     std::memcpy(&values, from, sizeof values);
@@ -86,6 +96,10 @@ template <typename T> INLINE void store(T *to, Lanes<wide_t<T>> values) {
   if constexpr (std::is_same_v<T, c10::BFloat16>) {
     Lanes<uint16_t> narrow = narrowed(values);
     std::memcpy(to, &narrow, sizeof narrow);
+  } else if constexpr (std::is_same_v<T, c10::Half>) {
+    float wide[lanes];
+    std::memcpy(wide, &values, sizeof wide);
+    for (int64_t i = 0; i < lanes; i++) to[i] = static_cast<c10::Half>(wide[i]);
   } else {
     std::memcpy(to, &values, sizeof values);
   }

@@ -26,6 +26,18 @@ public enum TorchRuntime {
             "\(allowed)")
     }
 
+    /// Bytes of large CPU tensors, and bytes of freed ones that are kept for the next, whose pages need then
+    /// not be asked of the system again.
+    public static var hostMemory: (used: Int, kept: Int) {
+        var (used, kept) = (0, 0)
+        ct_host_memory(&used, &kept)
+        return (used, kept)
+    }
+
+    /// Gives kept memory back to the system, as far as it is in whole stretches of 32 MiB or more: after work
+    /// that took much more than what follows.
+    public static func releaseHostMemory() { ct_release_host_memory() }
+
     /// Bytes of this process in memory now, 0 where the system does not say.
     public static var residentBytes: Int {
         guard let file = fopen("/proc/self/statm", "r") else { return 0 }

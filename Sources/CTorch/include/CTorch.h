@@ -46,7 +46,8 @@ const char *ct_cpu_capability(void);
 const char *ct_library_folder(void);
 // Which of the processor's instructions the fused operations below may use, the least first.
 typedef enum { CT_PORTABLE, CT_AVX2, CT_AVX512, CT_MATRIX_UNIT } ct_instructions;
-// For tests and comparisons: as if the processor had no more. libtorch's own kernels are not concerned.
+// For tests and comparisons: as if the processor had no more, in what the calling thread does from now on. libtorch's
+// own kernels are not concerned.
 void ct_limit_instructions(ct_instructions most);
 int ct_threads(void);
 void ct_set_threads(int count);
