@@ -108,6 +108,23 @@ private final class SaveWatcher: TrainingObserver {
         #expect(run?.folder.checkpoints.steps() == [12, 5])
     }
 
+    @Test func whatASittingSparedGoesWithTheNext() throws {
+        let folder = try TemporaryFolder()
+        struct Crash: Error {}
+        let path = folder.path + "/run"
+        let one = ["checkpoint={every: 1, keep: 1, best: false}"]
+        for (changes, last) in [([], 6), (one, 9)] {
+            let run = try lineRun(path, changes, resume: last > 6)
+            run.observers = [StepWatcher { report, _ in if report.step == last { throw Crash() } }]
+            #expect(throws: Crash.self) { try run.train() }
+        }
+        #expect(RunFolder(path).checkpoints.steps().contains(5))
+        let run = try lineRun(path, one, resume: true)
+        run.observers = [StepWatcher { _, _ in throw Crash() }]
+        #expect(throws: Crash.self) { try run.train() }
+        #expect(!RunFolder(path).checkpoints.steps().contains(5))
+    }
+
     /// Files that cannot grow past some size stand for a full disk: the run says so, and nothing is lost.
     @Test(arguments: [100, 400, 900])
     func aFullDiskEndsTheRunAndKeepsWhatWasSaved(limit: Int) async throws {
