@@ -96,6 +96,7 @@ let package = Package(
                 .linkedLibrary("vips"), .linkedLibrary("gobject-2.0"), .linkedLibrary("glib-2.0"),
             ]),
         .target(name: "CPixels", cSettings: [.unsafeFlags(["-O3"])]),
+        .target(name: "CStart"),
         .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "Torch", dependencies: ["CTorch"]),
         .target(name: "TorchNN", dependencies: ["Torch"]),
@@ -112,7 +113,7 @@ let package = Package(
         .executableTarget(
             name: "VLSATool",
             dependencies: [
-                "VLSATraining",
+                "VLSATraining", "CStart",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(name: "GoldenSupport", path: "Tests/GoldenSupport"),

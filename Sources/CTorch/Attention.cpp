@@ -1,6 +1,7 @@
 #include "Attention.h"
 
 #include "AttentionBlocks.h"
+#include "AttentionLanes.h"
 #include "Vectors.h"
 
 #include <ATen/Functions.h>
@@ -27,9 +28,9 @@ at::Tensor empty_by_token(int64_t batch, int64_t heads, int64_t rows, int64_t wi
   return at::empty({batch, rows, heads, width}, options).transpose(1, 2);
 }
 
-BlockView view(const at::Tensor &tensor) {
+HeadsView view(const at::Tensor &tensor) {
   if (!tensor.defined()) return {};
-  return {static_cast<uint16_t *>(tensor.data_ptr()), tensor.stride(0), tensor.stride(1), tensor.stride(2)};
+  return {tensor.data_ptr(), tensor.stride(0), tensor.stride(1), tensor.stride(2)};
 }
 
 // What the mask adds to scores, transposed, in units of log2, its queries filled up to whole blocks.
@@ -48,8 +49,8 @@ at::Tensor transposed_bias(const at::Tensor &mask, int64_t queries, int64_t keys
   return bias;
 }
 
-BlockAttention problem_of(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v) {
-  BlockAttention problem;
+AttentionProblem problem_of(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v) {
+  AttentionProblem problem;
   problem.batch = q.size(0);
   problem.heads = q.size(1);
   problem.shared = k.size(1);
@@ -63,11 +64,38 @@ BlockAttention problem_of(const at::Tensor &q, const at::Tensor &k, const at::Te
   return problem;
 }
 
-void set_bias(BlockAttention &problem, const at::Tensor &bias) {
+void set_bias(AttentionProblem &problem, const at::Tensor &bias) {
   if (!bias.defined()) return;
   problem.bias = bias.const_data_ptr<float>();
   problem.bias_batch = bias.size(0) == 1 ? 0 : bias.stride(0);
   problem.bias_head = bias.size(1) == 1 ? 0 : bias.stride(1);
+}
+
+// Which kernel serves a problem.
+enum class Kernel : int64_t { matrix_unit, lanes };
+
+void run_forward(Kernel kernel, at::ScalarType type, const AttentionProblem &problem, const HeadsView &out,
+                 float *sums) {
+  if (kernel == Kernel::matrix_unit) return block_attention(problem, out, sums);
+  if (type == at::kFloat) return lane_attention<float>(problem, out, sums);
+  lane_attention<c10::BFloat16>(problem, out, sums);
+}
+
+void run_backward(Kernel kernel, at::ScalarType type, const AttentionProblem &problem, const HeadsView &out,
+                  const HeadsView &gradient, const float *sums, const HeadsView &query, const HeadsView &key,
+                  const HeadsView &value) {
+  if (kernel == Kernel::matrix_unit) {
+    return block_attention_backward(problem, out, gradient, sums, query, key, value);
+  }
+  if (type == at::kFloat) {
+    return lane_attention_backward<float>(problem, out, gradient, sums, query, key, value);
+  }
+  lane_attention_backward<c10::BFloat16>(problem, out, gradient, sums, query, key, value);
+}
+
+Kernel kernel_for(const at::Tensor &query) {
+  return query.scalar_type() == at::kBFloat16 && may_use_matrix_unit() && has_matrix_unit() ? Kernel::matrix_unit
+                                                                                            : Kernel::lanes;
 }
 
 // Keeps its inputs, its result and one fp32 number a query; the weights are worked out again backward.
@@ -77,7 +105,7 @@ struct InBlocks : torch::autograd::Function<InBlocks> {
                             bool causal, double scale, double factor) {
     at::Tensor bias = added.value_or(at::Tensor());
     at::Tensor q = with_dense_rows(query), k = with_dense_rows(key), v = with_dense_rows(value);
-    BlockAttention problem = problem_of(q, k, v);
+    AttentionProblem problem = problem_of(q, k, v);
     problem.weighting = static_cast<Weighting>(weighting);
     problem.causal = causal;
     problem.scale = static_cast<float>(scale);
@@ -88,9 +116,11 @@ struct InBlocks : torch::autograd::Function<InBlocks> {
     if (problem.weighting == Weighting::softmax) {
       sums = at::empty({q.size(0), q.size(1), q.size(2)}, q.options().dtype(at::kFloat));
     }
-    block_attention(problem, view(out), sums.defined() ? sums.data_ptr<float>() : nullptr);
+    Kernel kernel = kernel_for(q);
+    run_forward(kernel, q.scalar_type(), problem, view(out), sums.defined() ? sums.data_ptr<float>() : nullptr);
     bool is_silu = problem.weighting == Weighting::silu;
     context->save_for_backward({q, k, v, is_silu ? at::Tensor() : out, sums, bias});
+    context->saved_data["kernel"] = static_cast<int64_t>(kernel);
     context->saved_data["weighting"] = weighting;
     context->saved_data["causal"] = causal;
     context->saved_data["scale"] = scale;
@@ -102,7 +132,7 @@ struct InBlocks : torch::autograd::Function<InBlocks> {
     variable_list saved = context->get_saved_variables();
     at::Tensor q = saved[0], k = saved[1], v = saved[2], out = saved[3], sums = saved[4], bias = saved[5];
     at::Tensor gradient = with_dense_rows(gradients[0]);
-    BlockAttention problem = problem_of(q, k, v);
+    AttentionProblem problem = problem_of(q, k, v);
     problem.weighting = static_cast<Weighting>(context->saved_data["weighting"].toInt());
     problem.causal = context->saved_data["causal"].toBool();
     problem.scale = static_cast<float>(context->saved_data["scale"].toDouble());
@@ -113,8 +143,8 @@ struct InBlocks : torch::autograd::Function<InBlocks> {
       return empty_by_token(tensor.size(0), tensor.size(1), tensor.size(2), tensor.size(3), tensor.options());
     };
     at::Tensor dq = like(0, q), dk = like(1, k), dv = like(2, v);
-    block_attention_backward(problem, view(out), view(gradient),
-                             sums.defined() ? sums.const_data_ptr<float>() : nullptr, view(dq), view(dk), view(dv));
+    run_backward(static_cast<Kernel>(context->saved_data["kernel"].toInt()), q.scalar_type(), problem, view(out),
+                 view(gradient), sums.defined() ? sums.const_data_ptr<float>() : nullptr, view(dq), view(dk), view(dv));
     return {dq, dk, dv, {}, {}, {}, {}, {}};
   }
 };
@@ -122,12 +152,14 @@ struct InBlocks : torch::autograd::Function<InBlocks> {
 }  // namespace
 
 bool can_attend_in_blocks(const at::Tensor &query, const at::Tensor &key, const at::Tensor &value) {
-  auto fits = [](const at::Tensor &tensor) {
-    return tensor.is_cpu() && tensor.scalar_type() == at::kBFloat16 && tensor.numel() > 0 && tensor.size(3) <= 1024;
+  auto fits = [&](const at::Tensor &tensor) {
+    return tensor.is_cpu() && tensor.scalar_type() == query.scalar_type() && tensor.numel() > 0 &&
+           tensor.size(3) <= 1024;
   };
-  // Few queries, as in decoding, would not be worth packing all keys for.
-  return fits(query) && fits(key) && fits(value) && query.size(2) >= block_edge && key.size(2) >= block_edge &&
-         may_use_matrix_unit() && has_matrix_unit();
+  if (query.scalar_type() != at::kFloat && query.scalar_type() != at::kBFloat16) return false;
+  // Few queries, as in decoding, would leave most of a block empty.
+  return fits(query) && fits(key) && fits(value) && query.size(2) >= block_edge / 2 &&
+         (kernel_for(query) == Kernel::lanes || key.size(2) >= block_edge);
 }
 
 at::Tensor attention_in_blocks(const at::Tensor &query, const at::Tensor &key, const at::Tensor &value,

@@ -6,7 +6,7 @@
 
 namespace ctorch {
 
-// Whether the matrix unit can serve these [B, H, T, d], [B, K, S, d] and [B, K, S, e].
+// Whether a kernel of our own can serve these [B, H, T, d], [B, K, S, d] and [B, K, S, e].
 bool can_attend_in_blocks(const at::Tensor &query, const at::Tensor &key, const at::Tensor &value);
 
 // softmax(query key^T * scale + mask) value; `mask` broadcasts to [B, H, T, S] and has no derivative.

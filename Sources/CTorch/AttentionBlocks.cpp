@@ -12,10 +12,9 @@
 
 #include "AttentionBlocks.h"
 #include "Parallel.h"
+#include "Scratch.h"
 
 #include <ATen/Parallel.h>
-#include <c10/core/Allocator.h>
-#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <cmath>
@@ -40,24 +39,6 @@ constexpr int64_t forward_keys = 256, backward_keys = 128, backward_queries = 25
 constexpr float log2_e = 1.44269504f;
 
 int64_t rounded_up(int64_t count) { return (count + edge - 1) / edge * edge; }
-
-// Memory of one task, aligned to cache lines, handed out piece by piece.
-class Scratch {
-public:
-  explicit Scratch(int64_t bytes)
-      : bytes_(bytes), memory_(c10::GetAllocator(c10::DeviceType::CPU)->allocate(static_cast<size_t>(bytes))) {}
-
-  template <typename T> T *take(int64_t count) {
-    char *piece = static_cast<char *>(memory_.get()) + used_;
-    used_ += (count * static_cast<int64_t>(sizeof(T)) + 63) / 64 * 64;
-    TORCH_INTERNAL_ASSERT(used_ <= bytes_);
-    return reinterpret_cast<T *>(piece);
-  }
-
-private:
-  int64_t bytes_, used_ = 0;
-  c10::DataPtr memory_;
-};
 
 #pragma clang attribute push(__attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"))), \
                              apply_to = function)
@@ -286,7 +267,7 @@ struct Running {
 
 // Scores [count][32] to weights in pairs; `running` is brought up to date and columns of what was summed before
 // are multiplied by `shrink`.
-void softmax_block(float *scores, const BlockAttention &p, const float *bias, int64_t bias_pitch, int64_t key,
+void softmax_block(float *scores, const AttentionProblem &p, const float *bias, int64_t bias_pitch, int64_t key,
                    int64_t count, int64_t count_up, int64_t query, bool diagonal, Running &running, uint16_t *pairs,
                    float *shrink) {
   const __m512 scale = _mm512_set1_ps(p.scale * log2_e);
@@ -346,7 +327,7 @@ void softmax_block(float *scores, const BlockAttention &p, const float *bias, in
   }
 }
 
-void silu_block(const float *scores, const BlockAttention &p, int64_t count_up, uint16_t *pairs) {
+void silu_block(const float *scores, const AttentionProblem &p, int64_t count_up, uint16_t *pairs) {
   const __m512 scale = _mm512_set1_ps(p.scale);
   const __m512i order = interleaving();
   for (int64_t i = 0; i < count_up; i += 2) {
@@ -361,7 +342,7 @@ void silu_block(const float *scores, const BlockAttention &p, int64_t count_up, 
 }
 
 // Blocks of 32 queries `first` ..< `last` of all heads that share key head `shared`.
-void forward_task(const BlockAttention &p, const BlockView &out, float *sums, int64_t b, int64_t shared,
+void forward_task(const AttentionProblem &p, const HeadsView &out, float *sums, int64_t b, int64_t shared,
                   int64_t first, int64_t last) {
   const int64_t width = rounded_up(p.width), depth = rounded_up(p.depth), keys = rounded_up(p.keys);
   const int64_t rows_kept = p.causal ? std::min(keys, last * edge) : keys;
@@ -380,8 +361,8 @@ void forward_task(const BlockAttention &p, const BlockView &out, float *sums, in
   auto *factors = scratch.take<float>(edge);
 
   const int64_t real = std::min(p.keys, rows_kept);
-  pack_rows(p.key.at(b, shared), p.key.row, real, p.width, key, rows_kept, width);
-  pack_rows(p.value.at(b, shared), p.value.row, real, p.depth, value_rows, rows_kept, depth);
+  pack_rows(p.key.at<uint16_t>(b, shared), p.key.row, real, p.width, key, rows_kept, width);
+  pack_rows(p.value.at<uint16_t>(b, shared), p.value.row, real, p.depth, value_rows, rows_kept, depth);
   pack_pairs(value_rows, rows_kept, depth, value_pairs);
   pack_columns(value_pairs, rows_kept, depth, value);
 
@@ -390,7 +371,7 @@ void forward_task(const BlockAttention &p, const BlockView &out, float *sums, in
   for (int64_t head = shared * group; head < (shared + 1) * group; head++) {
     for (int64_t block = first; block < last; block++) {
       const int64_t start = block * edge, rows = std::min(edge, p.queries - start);
-      pack_rows(p.query.at(b, head) + start * p.query.row, p.query.row, rows, p.width, query_rows, edge, width);
+      pack_rows(p.query.at<uint16_t>(b, head) + start * p.query.row, p.query.row, rows, p.width, query_rows, edge, width);
       pack_column_pairs(query_rows, edge, width, query);
       Running running;
       for (int half = 0; half < 2; half++) {
@@ -433,7 +414,7 @@ void forward_task(const BlockAttention &p, const BlockView &out, float *sums, in
         }
         _mm512_storeu_ps(factors + half * 16, factor);
       }
-      unpack_columns(result, factors, rows, p.depth, out.at(b, head) + start * out.row, out.row);
+      unpack_columns(result, factors, rows, p.depth, out.at<uint16_t>(b, head) + start * out.row, out.row);
       if (sums) {
         float largest[edge], sum[edge];
         for (int half = 0; half < 2; half++) {
@@ -464,7 +445,7 @@ struct BackwardBlock {
 };
 
 template <Weighting weighting, bool whole>
-inline void weigh(const BlockAttention &p, const BackwardBlock &block, int64_t i, int half, __m512 &weight,
+inline void weigh(const AttentionProblem &p, const BackwardBlock &block, int64_t i, int half, __m512 &weight,
                   __m512 &derivative) {
   const float *place = block.scores + i * edge + half * 16;
   __m512 incoming = _mm512_loadu_ps(block.incoming + i * edge + half * 16);
@@ -485,7 +466,7 @@ inline void weigh(const BlockAttention &p, const BackwardBlock &block, int64_t i
 }
 
 // `whole`: nothing is added to these scores and none is hidden.
-template <Weighting weighting, bool whole> void weigh_block(const BlockAttention &p, const BackwardBlock &block) {
+template <Weighting weighting, bool whole> void weigh_block(const AttentionProblem &p, const BackwardBlock &block) {
   const __m512i order = interleaving();
   for (int64_t i = 0; i < edge; i += 2) {
     for (int half = 0; half < 2; half++) {
@@ -526,13 +507,13 @@ void mean_derivatives(const uint16_t *out, int64_t out_row, const uint16_t *grad
 }
 
 struct BackwardViews {
-  BlockView out, gradient, query, key, value;
+  HeadsView out, gradient, query, key, value;
   const float *sums;
   float *partial;  // of the queries' derivatives, [parts][B][H][T up][width up] in columns; null for one part
 };
 
 // Blocks of backward_keys `first` ..< `last` for all heads that share key head `shared`.
-void backward_task(const BlockAttention &p, const BackwardViews &views, int64_t b, int64_t shared, int64_t part,
+void backward_task(const AttentionProblem &p, const BackwardViews &views, int64_t b, int64_t shared, int64_t part,
                    int64_t first, int64_t last) {
   const int64_t width = rounded_up(p.width), depth = rounded_up(p.depth), queries = rounded_up(p.queries);
   const int64_t from = first * backward_keys, to = std::min(rounded_up(p.keys), last * backward_keys);
@@ -561,24 +542,24 @@ void backward_task(const BlockAttention &p, const BackwardViews &views, int64_t 
   auto *key_sum = scratch.take<float>(keys * width);
   auto *value_sum = scratch.take<float>(keys * depth);
 
-  pack_rows(p.key.at(b, shared) + from * p.key.row, p.key.row, real, p.width, key, keys, width);
+  pack_rows(p.key.at<uint16_t>(b, shared) + from * p.key.row, p.key.row, real, p.width, key, keys, width);
   pack_pairs(key, keys, width, rows);
   pack_columns(rows, keys, width, key_columns);
-  pack_rows(p.value.at(b, shared) + from * p.value.row, p.value.row, real, p.depth, value, keys, depth);
+  pack_rows(p.value.at<uint16_t>(b, shared) + from * p.value.row, p.value.row, real, p.depth, value, keys, depth);
   std::memset(key_sum, 0, keys * width * 4);
   std::memset(value_sum, 0, keys * depth * 4);
 
   Tiles tiles;
   const int64_t group = p.heads / p.shared;
   for (int64_t head = shared * group; head < (shared + 1) * group; head++) {
-    pack_rows(p.query.at(b, head), p.query.row, p.queries, p.width, rows, queries, width);
+    pack_rows(p.query.at<uint16_t>(b, head), p.query.row, p.queries, p.width, rows, queries, width);
     pack_column_pairs(rows, queries, width, query_columns);
     pack_pairs(rows, queries, width, query_pairs);
-    pack_rows(views.gradient.at(b, head), views.gradient.row, p.queries, p.depth, rows, queries, depth);
+    pack_rows(views.gradient.at<uint16_t>(b, head), views.gradient.row, p.queries, p.depth, rows, queries, depth);
     pack_column_pairs(rows, queries, depth, gradient_columns);
     pack_pairs(rows, queries, depth, gradient_pairs);
     if (p.weighting == Weighting::softmax) {
-      mean_derivatives(views.out.at(b, head), views.out.row, views.gradient.at(b, head), views.gradient.row,
+      mean_derivatives(views.out.at<uint16_t>(b, head), views.out.row, views.gradient.at<uint16_t>(b, head), views.gradient.row,
                        p.queries, p.depth, means);
       const float *stored = views.sums + (b * p.heads + head) * p.queries;
       std::copy(stored, stored + p.queries, sums);
@@ -653,22 +634,22 @@ void backward_task(const BlockAttention &p, const BackwardViews &views, int64_t 
       std::fill(factors, factors + edge, p.scale * p.factor);
       for (int64_t q = 0; q < p.queries; q += edge) {
         unpack_columns(query_sum + q * width, factors, p.queries - q, p.width,
-                       views.query.at(b, head) + q * views.query.row, views.query.row);
+                       views.query.at<uint16_t>(b, head) + q * views.query.row, views.query.row);
       }
     }
   }
   if (wants_key) {
-    unpack_rows(key_sum, width, p.scale * p.factor, real, p.width, views.key.at(b, shared) + from * views.key.row,
+    unpack_rows(key_sum, width, p.scale * p.factor, real, p.width, views.key.at<uint16_t>(b, shared) + from * views.key.row,
                 views.key.row);
   }
   if (wants_value) {
-    unpack_rows(value_sum, depth, p.factor, real, p.depth, views.value.at(b, shared) + from * views.value.row,
+    unpack_rows(value_sum, depth, p.factor, real, p.depth, views.value.at<uint16_t>(b, shared) + from * views.value.row,
                 views.value.row);
   }
 }
 
 // Adds the parts' derivatives of 32 queries.
-void join_parts(const BlockAttention &p, const BackwardViews &views, int64_t parts, int64_t b, int64_t head,
+void join_parts(const AttentionProblem &p, const BackwardViews &views, int64_t parts, int64_t b, int64_t head,
                 int64_t q) {
   const int64_t width = rounded_up(p.width), queries = rounded_up(p.queries), count = width * edge;
   const int64_t stride = p.batch * p.heads * queries * width;
@@ -680,7 +661,7 @@ void join_parts(const BlockAttention &p, const BackwardViews &views, int64_t par
   }
   float factors[edge];
   std::fill(factors, factors + edge, p.scale * p.factor);
-  unpack_columns(sum, factors, p.queries - q, p.width, views.query.at(b, head) + q * views.query.row,
+  unpack_columns(sum, factors, p.queries - q, p.width, views.query.at<uint16_t>(b, head) + q * views.query.row,
                  views.query.row);
 }
 
@@ -705,7 +686,7 @@ bool has_matrix_unit() {
   return has;
 }
 
-void block_attention(const BlockAttention &p, const BlockView &out, float *sums) {
+void block_attention(const AttentionProblem &p, const HeadsView &out, float *sums) {
   const int64_t groups = p.batch * p.shared, blocks = rounded_up(p.queries) / edge;
   // Few heads for many threads: queries are divided too.
   const int64_t wanted = std::max<int64_t>(1, 2 * at::get_num_threads() / std::max<int64_t>(groups, 1));
@@ -719,9 +700,9 @@ void block_attention(const BlockAttention &p, const BlockView &out, float *sums)
   });
 }
 
-void block_attention_backward(const BlockAttention &p, const BlockView &out, const BlockView &gradient,
-                              const float *sums, const BlockView &query_gradient,
-                              const BlockView &key_gradient, const BlockView &value_gradient) {
+void block_attention_backward(const AttentionProblem &p, const HeadsView &out, const HeadsView &gradient,
+                              const float *sums, const HeadsView &query_gradient,
+                              const HeadsView &key_gradient, const HeadsView &value_gradient) {
   const int64_t groups = p.batch * p.shared, blocks = (p.keys + backward_keys - 1) / backward_keys;
   const int64_t wanted = std::max<int64_t>(1, (at::get_num_threads() + groups - 1) / std::max<int64_t>(groups, 1));
   const int64_t parts = std::max<int64_t>(1, std::min(wanted, blocks));
@@ -757,10 +738,10 @@ namespace ctorch {
 
 bool has_matrix_unit() { return false; }
 
-void block_attention(const BlockAttention &, const BlockView &, float *) { std::abort(); }
+void block_attention(const AttentionProblem &, const HeadsView &, float *) { std::abort(); }
 
-void block_attention_backward(const BlockAttention &, const BlockView &, const BlockView &, const float *,
-                              const BlockView &, const BlockView &, const BlockView &) {
+void block_attention_backward(const AttentionProblem &, const HeadsView &, const HeadsView &, const float *,
+                              const HeadsView &, const HeadsView &, const HeadsView &) {
   std::abort();
 }
 

@@ -146,11 +146,11 @@ INLINE Floats chosen(Lanes<int32_t> where, Floats a, Floats b) {
   return bits<Floats>((bits<Words>(a) & mask) | (bits<Words>(b) & ~mask));
 }
 
-// e^x to 3e-7 of the result; 0 below -87.
-INLINE Floats exponential(Floats x) {
-  Floats low = -87.0f, high = 88.0f;
+// 2^x to 3e-7 of the result; 0 below -125.5.
+INLINE Floats power_of_two(Floats x) {
+  Floats low = -125.5f, high = 126.95f;
   Lanes<int32_t> vanishes = x < low;
-  Floats y = chosen(x > high, high, chosen(vanishes, low, x)) * 1.44269504f;
+  Floats y = chosen(x > high, high, chosen(vanishes, low, x));
   const float magic = 12582912.0f;  // 1.5 * 2^23: what is added to it is rounded to a whole number
   Floats whole = (y + magic) - magic;
   Floats f = y - whole;
@@ -165,6 +165,9 @@ INLINE Floats exponential(Floats x) {
   Floats result = bits<Floats>(bits<Lanes<int32_t>>(sum) + exponent);
   return chosen(vanishes, 0.0f, result);
 }
+
+// e^x, likewise; 0 below -87.
+INLINE Floats exponential(Floats x) { return power_of_two(x * 1.44269504f); }
 
 INLINE Floats sigmoid(Floats x) { return 1.0f / (1.0f + exponential(-x)); }
 

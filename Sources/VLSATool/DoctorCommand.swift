@@ -33,6 +33,10 @@ struct DoctorCommand: ParsableCommand {
 
         line("libtorch", "\(TorchRuntime.version), \(TorchRuntime.capability), \(TorchRuntime.threads) threads")
         line("", TorchRuntime.libraryFolder)
+        let waiting = ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS"].compactMap { name in
+            ProcessInfo.processInfo.environment[name].map { "\(name)=\($0)" }
+        }
+        line("waiting", waiting.isEmpty ? "as the OpenMP library has it" : waiting.joined(separator: ", "))
         if Device.hasCUDA {
             line("CUDA", "\(Device.cudaCount) devices")
         } else {

@@ -1,0 +1,1 @@
+// Nothing to call: linking this target changes how the program starts (Start.c).
