@@ -123,7 +123,9 @@ public final class VLSAModel {
         case .none: reconstruction = nil
         case .reconstruction:
             reconstruction = try VLSAModel.reconstruction(
-                configuration, folders: folders, width: language.width, store: store)
+                configuration, folders: folders, width: language.width,
+                tokensPerSide: vision.configuration.imageSize / vision.configuration.patchSize,
+                store: store)
         }
         let objective = configuration.objective
         balance =
@@ -133,7 +135,8 @@ public final class VLSAModel {
     }
 
     private static func reconstruction(
-        _ configuration: VLSAConfiguration, folders: PartFolders, width: Int, store: ParameterStore
+        _ configuration: VLSAConfiguration, folders: PartFolders, width: Int, tokensPerSide: Int,
+        store: ParameterStore
     ) throws -> Reconstruction {
         guard configuration.perceiver.isEnabled else {
             throw VLSAError.configuration(
@@ -149,10 +152,14 @@ public final class VLSAModel {
         let (context, pooled) = (
             denoiser.configuration.contextWidth, denoiser.configuration.pooledWidth
         )
+        let latents = try CheckpointFolder(latentsFolder).latentCodec(into: store, at: "latents")
         let epigone: Epigone
         do {
             epigone = try Epigone(
                 configuration.epigone, width: width, contextWidth: context, pooledWidth: pooled,
+                places: denoiser.configuration.promptPlaces(
+                    tokensPerSide: tokensPerSide,
+                    latentSide: configuration.objective.pictureSize / latents.downscale),
                 in: store.scope["epigone"])
         } catch ParameterError.misshapen(let name, let source, let found, let expected) {
             throw VLSAError.configuration(
@@ -160,7 +167,6 @@ public final class VLSAModel {
                     + "\(width) over epigone.rank \(configuration.epigone.rank) to the denoiser's context "
                     + "width \(context) and pooled width \(pooled)")
         }
-        let latents = try CheckpointFolder(latentsFolder).latentCodec(into: store, at: "latents")
         return try Reconstruction(
             configuration.objective, epigone: epigone, denoiser: denoiser, latents: latents)
     }

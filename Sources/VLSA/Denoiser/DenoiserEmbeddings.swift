@@ -53,22 +53,43 @@ struct LatentPatches {
 /// Sine-cosine positions `[1, side * side, width]` as diffusers computes them when no checkpoint
 /// brings its own.
 ///
-/// Coordinates are scaled so that `base` patches span the same range as the whole table; the first
-/// half of the channels encodes the column, the second the row, each as all sines, then all
-/// cosines, over 10000^(-i / (width/4)).
+/// Coordinates are scaled so that `base` patches span the same range as the whole table.
 func positionTable(width: Int, side: Int, base: Int) -> Tensor {
+    placeCodes(width: width, at: (0..<side).map { Double($0) / (Double(side) / Double(base)) })
+}
+
+/// Codes of the places of a square grid whose rows and columns are at these coordinates, `[1, n * n, width]`: the first
+/// half of the channels encodes the column, the second the row, each as all sines, then all cosines, over
+/// 10000^(-i / (width/4)).
+private func placeCodes(width: Int, at coordinates: [Double]) -> Tensor {
     let quarter = width / 4
     let frequencies = (0..<quarter).map { pow(10_000, -Double($0) / Double(quarter)) }
-    let codes: [Float] = (0..<side).flatMap { place in
-        let at = Double(place) / (Double(side) / Double(base))
-        return frequencies.map { Float(sin(at * $0)) } + frequencies.map { Float(cos(at * $0)) }
+    let codes: [Float] = coordinates.flatMap { at in
+        frequencies.map { Float(sin(at * $0)) } + frequencies.map { Float(cos(at * $0)) }
     }
-    let code = Tensor(codes, shape: [side, width / 2])
-    let square = [side, side, width / 2]
-    return Tensor.concatenated(
+    let side = coordinates.count
+    let code = Tensor(codes, shape: [side, 2 * quarter])
+    let square = [side, side, 2 * quarter]
+    let both = Tensor.concatenated(
         [code.unsqueezed(0).expanded(to: square), code.unsqueezed(1).expanded(to: square)],
         axis: 2
-    ).reshaped([1, side * side, width])
+    ).reshaped([1, side * side, 4 * quarter])
+    return width % 4 == 0 ? both : both.padded([0, width % 4], value: 0)
+}
+
+extension MMDiTConfiguration {
+    /// Codes of a prompt's places, `[1, tokensPerSide², contextWidth]`: the prompt is a square grid of tokens over the
+    /// picture whose latent has `latentSide` cells a side, and its places are told in the coordinates in which the
+    /// latent's patches have theirs.
+    public func promptPlaces(tokensPerSide: Int, latentSide: Int) -> Tensor {
+        let patches = latentSide / patchSize
+        let first = Double((positionGrid - patches) / 2)
+        let unit = Double(positionGrid) / Double(max(1, sampleSize / patchSize))
+        let coordinates = (0..<tokensPerSide).map { token in
+            (first + (Double(token) + 0.5) * Double(patches) / Double(tokensPerSide) - 0.5) / unit
+        }
+        return placeCodes(width: contextWidth, at: coordinates)
+    }
 }
 
 /// Time and pooled prompt to the one vector that steers every block.

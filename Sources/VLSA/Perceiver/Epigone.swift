@@ -5,14 +5,22 @@ import TorchNN
 public struct EpigoneConfiguration: Codable, Equatable, Sendable {
     /// Width between the two linear layers of each head (256 in the paper).
     public var rank: Int
+    /// How much of each token's place in the picture is added to its prompt vector, as sines and cosines in the
+    /// denoiser's coordinates; 0, the paper's, adds none. A denoiser takes its prompt as a set: without this only what
+    /// the tokens themselves tell of their places says where they belong.
+    public var places: Double
 
-    public init(rank: Int = 256) { self.rank = rank }
+    public init(rank: Int = 256, places: Double = 0) {
+        self.rank = rank
+        self.places = places
+    }
 
-    enum CodingKeys: String, CodingKey, CaseIterable { case rank }
+    enum CodingKeys: String, CodingKey, CaseIterable { case rank, places }
 
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         rank = try values.decodeIfPresent(Int.self, forKey: .rank) ?? 256
+        places = try values.decodeIfPresent(Double.self, forKey: .places) ?? 0
     }
 }
 
@@ -25,10 +33,12 @@ public struct Epigone {
     let contextOut: Linear
     let pooledIn: Linear
     let pooledOut: Linear
+    let places: Tensor?
 
+    /// - Parameter places: codes of the tokens' places, `[1, l, contextWidth]`, as `configuration` wants them.
     public init(
         _ configuration: EpigoneConfiguration, width: Int, contextWidth: Int, pooledWidth: Int,
-        in scope: ParameterScope
+        places: @autoclosure () -> Tensor, in scope: ParameterScope
     ) throws {
         guard configuration.rank > 0 else {
             throw VLSAError.configuration("epigone.rank is \(configuration.rank); it must be 1 or more")
@@ -37,6 +47,7 @@ public struct Epigone {
         contextOut = try Linear(configuration.rank, contextWidth, in: scope["context"]["linear_2"])
         pooledIn = try Linear(width, configuration.rank, in: scope["pooled"]["linear_1"])
         pooledOut = try Linear(configuration.rank, pooledWidth, in: scope["pooled"]["linear_2"])
+        self.places = configuration.places == 0 ? nil : places() * configuration.places
     }
 
     /// - Parameters:
@@ -44,6 +55,10 @@ public struct Epigone {
     ///   - pooled: the projected pooled token, `[B, d]`.
     /// - Returns: prompt embeddings `[B, l, context width]` and the pooled embedding `[B, pooled width]`.
     public func callAsFunction(_ tokens: Tensor, pooled: Tensor) -> (context: Tensor, pooled: Tensor) {
-        (contextOut(contextIn(tokens).silu()), pooledOut(pooledIn(pooled).silu()))
+        let context = contextOut(contextIn(tokens).silu())
+        return (
+            places.map { context + $0.to(context.device).to(context.dtype) } ?? context,
+            pooledOut(pooledIn(pooled).silu())
+        )
     }
 }

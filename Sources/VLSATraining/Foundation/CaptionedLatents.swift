@@ -14,7 +14,7 @@ struct LatentExample: TrainingExample {
 /// Trains a denoiser from nothing on latents with captions.
 ///
 /// The caption of a picture is its snapshot's patch captions in their places: one prompt token a patch, the mean of
-/// its words' vectors with a sine code of the place added. So the denoiser learns to take a grid of tokens as
+/// its words' vectors with a code of the place added (``MMDiTConfiguration/promptPlaces(tokensPerSide:latentSide:)``). So the denoiser learns to take a grid of tokens as
 /// its prompt, as the visual tokens will be.
 final class CaptionedLatents: Trainable {
     typealias Example = LatentExample
@@ -28,7 +28,8 @@ final class CaptionedLatents: Trainable {
 
     init(
         _ configuration: MMDiTConfiguration, flow: RectifiedFlow, pictures: RegionPictures,
-        vectors: Tensor, latents codec: any LatentCodec, pictureSize: Int, patch: Int, seed: UInt64
+        vectors: Tensor, latents codec: any LatentCodec, pictureSize: Int, patch: Int, places: Double,
+        seed: UInt64
     ) throws {
         let (side, width) = (pictures.pictures[0].tiled.geometry.tile.width, vectors.shape[1])
         guard configuration.contextWidth == width, configuration.pooledWidth == width else {
@@ -40,7 +41,6 @@ final class CaptionedLatents: Trainable {
         self.flow = flow
         let table = vectors.floats()
         let perSide = side / patch
-        let places = CaptionedLatents.places(perSide: perSide, width: width)
         var encoded: [Tensor] = []
         var prompts: [Float] = []
         var captions: [Float] = []
@@ -51,18 +51,18 @@ final class CaptionedLatents: Trainable {
             encoded.append(
                 withoutGradients { codec.encode(pixels.to(.float32) * (2 / 255) - 1) })
             let grid = picture.snapshotCaptions(side: side, patch: patch).words
-            for (place, words) in grid.enumerated() {
-                let mean = CaptionedLatents.mean(of: words, table: table, width: width)
-                for column in 0..<width {
-                    prompts.append(mean[column] + places[place * width + column])
-                }
+            for words in grid {
+                prompts += CaptionedLatents.mean(of: words, table: table, width: width)
             }
             captions += CaptionedLatents.mean(of: picture.caption, table: table, width: width)
         }
         let count = pictures.pictures.count
         latents = Tensor.concatenated(encoded, axis: 0)
-        context = Tensor(prompts, shape: [count, perSide * perSide, width])
+        let codes = configuration.promptPlaces(
+            tokensPerSide: perSide, latentSide: pictureSize / codec.downscale)
+        context = Tensor(prompts, shape: [count, perSide * perSide, width]) + codes * places
         pooled = Tensor(captions, shape: [count, width])
+        start(seed: seed)
     }
 
     var examples: [LatentExample] {
@@ -79,32 +79,36 @@ final class CaptionedLatents: Trainable {
         return mean.map { $0 / Float(max(1, words.count)) }
     }
 
-    /// Sines and cosines of row and column, `[N, width]`, a quarter of the columns each.
-    private static func places(perSide: Int, width: Int) -> [Float] {
-        (0..<perSide * perSide).flatMap { place -> [Float] in
-            (0..<width).map { column in
-                let quarter = max(1, width / 4)
-                let frequency = pow(30, -Double(column % quarter) / Double(quarter))
-                let position = Double(column / quarter < 2 ? place % perSide : place / perSide)
-                return Float(
-                    (column / quarter) % 2 == 0
-                        ? sin(position * frequency) : cos(position * frequency)) * 0.3
-            }
-        }
-    }
-
     func counts(_ examples: [LatentExample]) -> [String: Int] { ["flow": examples.count] }
 
     func losses(_ examples: [LatentExample], generators: [Generator]) -> [LossTerm] {
-        let index = Tensor(examples.map(\.index), shape: [examples.count])
-        let loss = flow.loss(
-            of: latents.selecting(index, axis: 0), generators: generators
-        ) { noised, time in
-            denoiser(
-                noised, timesteps: time * 1000, context: context.selecting(index, axis: 0),
-                pooled: pooled.selecting(index, axis: 0))
-        }
+        let index = examples.map(\.index)
+        let loss = loss(index, told: index, generators: generators)
         return [LossTerm(name: "flow", sum: loss.sum(), count: examples.count)]
+    }
+
+    /// Errors of some pictures with the prompts of others, `[P]`.
+    private func loss(_ pictures: [Int], told prompts: [Int], generators: [Generator]) -> Tensor {
+        func rows(_ table: Tensor, _ index: [Int]) -> Tensor {
+            table.selecting(Tensor(index, shape: [index.count]), axis: 0)
+        }
+        return flow.loss(of: rows(latents, pictures), generators: generators) { noised, time in
+            denoiser(
+                noised, timesteps: time * 1000, context: rows(context, prompts),
+                pooled: rows(pooled, prompts))
+        }
+    }
+
+    /// Mean error with the pictures' own prompts and with their neighbours': what a prompt is good for.
+    func errors(seed: UInt64) -> (own: Double, others: Double) {
+        let pictures = Array(0..<min(64, latents.shape[0]))
+        func mean(_ prompts: [Int]) -> Double {
+            let generators = pictures.map { Generator(seed: seed &+ UInt64($0)) }
+            return withoutGradients {
+                loss(pictures, told: prompts, generators: generators).mean().item()
+            }
+        }
+        return (mean(pictures), mean(pictures.map { ($0 + 1) % pictures.count }))
     }
 
     func save(_ weights: ParameterStore, to folder: String) throws {

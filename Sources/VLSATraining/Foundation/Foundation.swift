@@ -220,10 +220,13 @@ public struct FoundationRun {
             try CaptionedLatents(
                 configuration, flow: RectifiedFlow(time: plan.denoiser.time, target: .velocity),
                 pictures: pictures, vectors: vectors, latents: codec, pictureSize: size,
-                patch: plan.vision.patch, seed: plan.seed)
+                patch: plan.vision.patch, places: plan.denoiser.places, seed: plan.seed)
         }
         try publish(model, "denoiser")
-        report("denoiser: \(count(model.store, "denoiser")) parameters")
+        let errors = model.errors(seed: plan.seed &+ 1)
+        report(
+            "denoiser: \(count(model.store, "denoiser")) parameters, error "
+                + String(format: "%.2f with a picture's caption, %.2f with another's", errors.own, errors.others))
     }
 
     // MARK: Common

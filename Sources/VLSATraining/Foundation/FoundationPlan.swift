@@ -91,6 +91,8 @@ public struct FoundationPlan: Codable, Equatable, Sendable {
         public var layers: Int
         /// Side in pixels of the square that is rebuilt.
         public var pictureSize: Int
+        /// As the stages' `epigone.places`: how much of its place is added to each prompt vector.
+        public var places: Double
         public var time: TimeSampling
         public var training: TrainingPlan
     }
