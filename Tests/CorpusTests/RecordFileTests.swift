@@ -145,6 +145,7 @@ struct RecordFileTests {
         #expect(kind { $0.images = [] } == .imageCount)
         #expect(kind { $0.images = ["a", "b"] } == .imageCount)
         #expect(kind { $0.turns[0].value += "<image>" } == .imageCount)
+        #expect(kind { $0.turns[0].value = "<image>\u{301}" } == nil)
         #expect(kind { $0.turns[1].value += "<image>" } == .imageCount)
         #expect(kind { $0.images = Array(repeating: "a", count: 65) } == .limits)
     }

@@ -117,8 +117,9 @@ public struct PromptTemplate: Sendable {
         while last > first, lines[last - 1].allSatisfy(\.isWhitespace) { last -= 1 }
         let text = lines[first..<last].joined(separator: "\n")
         guard !text.isEmpty else { throw bad(end + 1, "has no text after its front matter") }
-        if let line = lines[first..<last].firstIndex(where: { $0.contains(Turn.imagePlaceholder) })
-        {
+        if let line = lines[first..<last].firstIndex(where: {
+            Turn.imageCount(in: String($0)) > 0
+        }) {
             throw bad(line + 1, "must not hold <image>; the picture is placed by the conversation")
         }
         let used = try Self.tags(of: text, path: path, firstLine: first + 1)
