@@ -61,3 +61,23 @@ import Testing
         #expect(page.html.contains("it is gone") && !page.html.contains("class=\"tokens\""))
     }
 }
+    /// Regions that no picture can have are not drawn, and the page is made all the same.
+    @Test(arguments: [
+        "[0,0,9000000000000000000,10]", "[-9000000000000000000,0,9000000000000000000,10]", "[5,5,5,9]",
+        "[0,9,5,3]", "[0,0,1e3,5]",
+    ])
+    func hostileRegionsAreNotDrawn(region: String) throws {
+        let folder = try TemporaryFolder()
+        let text =
+            #"{"id":"x","image":"a.png","conversations":[{"from":"human","value":"<image>q","cognition":"#
+            + #""px_window","asked":{"picture":0,"regions":[\#(region)]}},{"from":"gpt","value":"r"}]}"#
+        try Data(text.utf8).write(to: URL(fileURLWithPath: folder.path + "/r.jsonl"))
+        let record = try RecordCollection(path: folder.path + "/r.jsonl").record(at: 0)
+        let pixels = Pixels(width: 100, height: 50, colour: [9, 99, 199])
+        var page = DataPage(title: "t", note: "n")
+        try page.add(
+            record, place: "here",
+            pictures: [.success(Picture(pixels: pixels, original: pixels.size, shrink: 1))])
+        #expect(!page.html.contains("<rect") && page.html.contains("<pre>r</pre>"))
+    }
+

@@ -41,7 +41,7 @@ public struct CognitionMark: Equatable, Sendable {
         (self.task, self.picture, self.regions) = (task, picture, regions)
     }
 
-    /// The mark of a turn; nil for one that was not inserted, or whose mark is no such thing.
+    /// The mark of a turn; nil for one that was not inserted, or whose mark no picture can have.
     public init?(_ turn: RecordTurn) {
         guard let task = turn.extra["cognition"]?.text.flatMap(CognitionTask.init(rawValue:)),
             case .object(let asked)? = turn.extra["asked"],
@@ -53,7 +53,10 @@ public struct CognitionMark: Equatable, Sendable {
         for region in regions {
             guard case .array(let edges) = region, edges.count == 4 else { return nil }
             let numbers = edges.compactMap(\.integer)
-            guard numbers.count == 4 else { return nil }
+            let sides = 0...1 << 24
+            guard numbers.count == 4, numbers.allSatisfy(sides.contains), numbers[0] < numbers[2],
+                numbers[1] < numbers[3]
+            else { return nil }
             self.regions.append(
                 CognitionRegion(
                     left: numbers[0], top: numbers[1], right: numbers[2], bottom: numbers[3]))
