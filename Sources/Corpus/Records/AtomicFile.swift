@@ -19,9 +19,14 @@ final class AtomicFile {
         return stat(partialPath(of: path), &status) == 0 && status.st_size >= bytes
     }
 
-    /// Starts the file, keeping the first `offset` bytes of a partial one that is there.
+    /// Starts the file, keeping the first `offset` bytes of a partial one that is there. Refuses a path where something
+    /// else than a regular file is, such as a folder or a device.
     init(path: String, resumingAt offset: Int = 0) throws(CorpusError) {
         self.path = path
+        var status = stat()
+        if lstat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+            throw .file(path: path, problem: "is there and is no regular file; it is not replaced")
+        }
         let partial = Self.partialPath(of: path)
         descriptor = open(partial, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
         size = offset
@@ -32,7 +37,6 @@ final class AtomicFile {
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             throw .file(path: partial, problem: "is being written by another process")
         }
-        var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_size >= offset,
             ftruncate(descriptor, off_t(offset)) == 0,
             lseek(descriptor, off_t(offset), SEEK_SET) >= 0
