@@ -50,7 +50,8 @@ struct DataCommand: ParsableCommand {
             discussion: """
                 Schema, empty turns, <image> counts, missing, unsafe and unreadable pictures, duplicates; with a model or
                 tokenizer also lengths in tokens. Exit code 0 when nothing is wrong, 2 when there are only warnings, 1
-                when a record would be left out.
+                when training would leave a record out. An id seen before is a warning: augment leaves such a record
+                out, training does not.
 
                 Example: vlsa data check data/train.json --images data --model runs/3/model --ledger findings.jsonl
                 """)
