@@ -140,16 +140,31 @@ struct TemplateTests {
         }
     }
 
-    /// Every template has values for the example that the tool shows.
+    /// Every template has values for the example that the tool shows: all in its language, and coordinates where
+    /// coordinates are meant.
     @Test func examplesAreComplete() throws {
-        let schemas = CognitionTask.allCases.map(\.schema) + CognitionPhrase.allCases.map(\.schema)
-        for schema in schemas {
-            for field in schema.required.union(schema.optional) {
-                #expect(PromptTemplate.exampleValues[field] != nil, "\(field)")
+        try withTemporaryFolder { folder in
+            let schemas =
+                CognitionTask.allCases.map(\.schema) + CognitionPhrase.allCases.map(\.schema)
+            for schema in schemas {
+                let place = "\(folder)/\(schema.task)/fr"
+                try FileManager.default.createDirectory(
+                    atPath: place, withIntermediateDirectories: true)
+                let fields = schema.required.union(schema.optional).sorted()
+                try write(
+                    "---\ntask: \(schema.task)\nfields: \(fields.joined(separator: ", "))\n---\nx "
+                        + fields.map { "{{\($0)}}" }.joined(separator: " "), to: place + "/1.mustache")
+            }
+            let library = try TemplateLibrary.cognition(folder)
+            #expect(library.all.count == schemas.count)
+            for template in library.all {
+                #expect(!library.cognitionExample(of: template).contains("{{"))
             }
         }
-        for template in try TemplateLibrary.cognition(ownTemplates).all {
-            #expect(!template.cognitionExample.contains("{{"))
+        let library = try TemplateLibrary.cognition(ownTemplates)
+        for template in library.templates(task: "px_window", language: "zh") {
+            let example = library.cognitionExample(of: template)
+            #expect(example.contains("250") && !example.contains { ("a"..."z").contains($0) })
         }
     }
 
