@@ -12,7 +12,7 @@ public enum CorpusError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .file(let path, let problem): "\(path): \(problem)"
-        case .setting(let name, let problem): "data setting \(name): \(problem)"
+        case .setting(let name, let problem): "\(name): \(problem)"
         case .tooManyRejected(let problem): problem
         }
     }

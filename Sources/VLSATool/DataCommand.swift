@@ -174,7 +174,7 @@ struct DataCommand: ParsableCommand {
                     page.add(problem: problem.reason, place: place)
                 }
             }
-            try Data(page.html.utf8).write(to: URL(fileURLWithPath: out), options: .atomic)
+            try AtomicFile.write(Array(page.html.utf8), to: out)
             print("\(chosen.count) records in \(out)")
         }
     }

@@ -4,7 +4,7 @@ import Foundation
 ///
 /// Bytes go to `NAME.partial` in the same folder; ``finish()`` syncs them and renames the file. One that was
 /// never finished leaves the partial file, from which ``init(path:resumingAt:)`` can go on.
-final class AtomicFile {
+public final class AtomicFile {
     let path: String
     private let descriptor: Int32
     private(set) var size: Int
@@ -94,7 +94,7 @@ final class AtomicFile {
     }
 
     /// Writes a whole small file.
-    static func write(_ bytes: [UInt8], to path: String) throws(CorpusError) {
+    public static func write(_ bytes: [UInt8], to path: String) throws(CorpusError) {
         let file = try AtomicFile(path: path)
         try file.write(bytes)
         try file.finish()
