@@ -12,10 +12,10 @@ struct AugmentCommand: ParsableCommand {
         commandName: "augment",
         abstract: "Slips cognition tasks into instruction conversations.",
         discussion: """
-            Reads LLaVA JSON, JSONL or a data-mixture YAML and writes the same schema with turns that ask for VQ codes
-            and colours, from the mustache files under --templates. The same seed gives a record the same turns,
-            whatever the order, threads or shards; an interrupted run goes on where it was. Records that cannot be used
-            are left out and listed in OUT.rejects.jsonl with their reasons. Where answers are tokens
+            Reads LLaVA JSON, JSONL or a data-mixture YAML and writes the same schema with turns that ask for VQ codes \
+            and colours, from the mustache files under --templates. The same seed gives a record the same turns, \
+            whatever the order, threads or shards; an interrupted run goes on where it was. Records that cannot be used \
+            are left out and listed in OUT.rejects.jsonl with their reasons. Where answers are tokens \
             (--set answers=tokens), OUT.tokens.txt lists them for the stage key data.tokens.
 
             Examples:

@@ -48,9 +48,9 @@ struct DataCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Looks at every record and its pictures and says what is wrong.",
             discussion: """
-                Schema, empty turns, <image> counts, missing, unsafe and unreadable pictures, duplicates; with a model or
-                tokenizer also lengths in tokens. Exit code 0 when nothing is wrong, 2 when there are only warnings, 1
-                when training would leave a record out. An id seen before is a warning: augment leaves such a record
+                Schema, empty turns, <image> counts, missing, unsafe and unreadable pictures, duplicates; with a model or \
+                tokenizer also lengths in tokens. Exit code 0 when nothing is wrong, 2 when there are only warnings, 1 \
+                when training would leave a record out. An id seen before is a warning: augment leaves such a record \
                 out, training does not.
 
                 Example: vlsa data check data/train.json --images data --model runs/3/model --ledger findings.jsonl
@@ -118,7 +118,7 @@ struct DataCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Writes an HTML page of sampled records as a model would be trained on them.",
             discussion: """
-                Pictures with the asked cells and regions drawn on them, the turns, and, with a model or tokenizer, every
+                Pictures with the asked cells and regions drawn on them, the turns, and, with a model or tokenizer, every \
                 token, those trained on coloured. The page holds all it shows.
 
                 Example: vlsa data show data/augmented.jsonl --images data --model runs/1/model --out page.html

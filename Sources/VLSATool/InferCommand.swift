@@ -10,7 +10,7 @@ struct InferCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "infer", abstract: "Answers a prompt about pictures.",
         discussion: """
-            The answer is streamed to standard output. Pictures of any size are tiled as in training; <image> in the
+            The answer is streamed to standard output. Pictures of any size are tiled as in training; <image> in the \
             prompt says where each belongs, otherwise they come first.
 
             Example: vlsa infer --model runs/3/model --image photo.jpg --prompt "What is in the picture?"

@@ -18,7 +18,7 @@ struct VLSACommand: ParsableCommand {
               vlsa train Stages/tiny/1-perceive.yaml --run runs/1
               vlsa infer --model runs/1/model --image photo.jpg --prompt "What is in the picture?"
 
-            Results go to standard output, progress to standard error. Exit codes: 0 done, 64 wrong usage or
+            Results go to standard output, progress to standard error. Exit codes: 0 done, 64 wrong usage or \
             configuration, 1 any other failure, 130 or 143 interrupted with everything saved.
             """,
         version: "vlsa 0.1.0",
