@@ -130,12 +130,16 @@ struct DataCommand: ParsableCommand {
         @Option(help: "Where to write the page.") var out: String
         @Option(help: "Records to show, drawn at random.") var count = 12
         @Option(help: "Seed of the drawing.") var seed: UInt64 = 1
+        @Option(help: "Levels that colours in answers are counted in.") var colourLevels = 256
 
         func run() throws {
             try requireExisting(records, "records")
             if let images { try requireExisting(images, "--images") }
             guard (1...1000).contains(count) else {
                 throw ValidationError("--count: \(count) is not in 1...1000")
+            }
+            guard (2...256).contains(colourLevels) else {
+                throw ValidationError("--colour-levels: \(colourLevels) is not in 2...256")
             }
             let folder = try images.map { try PictureFolder($0) }
             let builder = try tokens.builder(folder: folder, maxLength: nil)
@@ -146,7 +150,7 @@ struct DataCommand: ParsableCommand {
                 title: records,
                 note: "\(chosen.count) of \(collection.count) records, seed \(seed). Regions asked for codes are "
                     + "blue, those asked for colours orange, numbered by turn."
-                    + (builder == nil ? "" : " Green tokens are trained on."))
+                    + (builder == nil ? "" : " Green tokens are trained on."), colourLevels: colourLevels)
             let reader = PictureReader()
             for index in chosen.sorted() {
                 let (file, position) = collection.location(of: index)

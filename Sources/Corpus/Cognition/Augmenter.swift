@@ -118,7 +118,8 @@ public struct Augmenter: Sendable {
                 let (text, answer) = words(
                     question, picture: record.images.count > 1 ? index : nil, language: language,
                     &generator)
-                let mark = CognitionMark(task: task, picture: index, regions: question.regions)
+                let mark = CognitionMark(
+                    task: task, picture: index, regions: question.regions, cells: question.cells)
                 insertions.append(Insertion(gap: gap, mark: mark, question: text, answer: answer))
                 break
             }

@@ -1,4 +1,5 @@
 import AnyRes
+import Codecs
 
 /// A part of a picture, in pixels of the upright picture in its file: where a question looks, for people to see.
 public struct CognitionRegion: Equatable, Sendable {
@@ -28,7 +29,8 @@ public struct CognitionRegion: Equatable, Sendable {
 }
 
 /// What an inserted question says of itself in its record: the key `cognition` of its turn holds the task's name,
-/// `asked` the picture's index and the regions `[left, top, right, bottom]`.
+/// `asked` the picture's index, the regions `[left, top, right, bottom]`, and the rows and columns that an answer of
+/// several codes or colours divides its one region into.
 public struct CognitionMark: Equatable, Sendable {
     /// The task.
     public var task: CognitionTask
@@ -36,9 +38,13 @@ public struct CognitionMark: Equatable, Sendable {
     public var picture: Int
     /// Where in it.
     public var regions: [CognitionRegion]
+    /// Rows and columns of cells in the region; nil for regions that are cells themselves.
+    public var cells: GridShape?
 
-    init(task: CognitionTask, picture: Int, regions: [CognitionRegion]) {
-        (self.task, self.picture, self.regions) = (task, picture, regions)
+    init(
+        task: CognitionTask, picture: Int, regions: [CognitionRegion], cells: GridShape? = nil
+    ) {
+        (self.task, self.picture, self.regions, self.cells) = (task, picture, regions, cells)
     }
 
     /// The mark of a turn; nil for one that was not inserted, or whose mark no picture can have.
@@ -61,6 +67,11 @@ public struct CognitionMark: Equatable, Sendable {
                 CognitionRegion(
                     left: numbers[0], top: numbers[1], right: numbers[2], bottom: numbers[3]))
         }
+        if case .array(let sides)? = asked["cells"] {
+            let numbers = sides.compactMap(\.integer).filter((1...128).contains)
+            guard sides.count == 2, numbers.count == 2 else { return nil }
+            cells = GridShape(rows: numbers[0], columns: numbers[1])
+        }
     }
 
     /// The fields for the turn.
@@ -81,7 +92,7 @@ public struct CognitionMark: Equatable, Sendable {
                                         [region.left, region.top, region.right, region.bottom]
                                             .map(number))
                                 })),
-                    ]))),
+                    ] + (cells.map { [.init("cells", .array([number($0.rows), number($0.columns)]))] } ?? [])))),
         ])
     }
 }
