@@ -22,7 +22,7 @@ struct AugmentCommand: ParsableCommand {
               vlsa augment data/train.json --images data --codebook codecs/codebook --out data/augmented.jsonl
               vlsa augment mixture.yaml --images data --out part-1.jsonl --shard 1/4 --cache ~/.cache/vlsa/codes
               vlsa augment data/train.json --images data --out zh.jsonl --templates Templates/cognition \
-                --templates mine --set languages='{zh: 1}' --set tasks='{px_point: 2, px_window: 1}'
+            --templates mine --set languages='{zh: 1}' --set tasks='{px_point: 2, px_window: 1}'
             """)
 
     @Argument(help: "Records: .json, .jsonl, or a mixture .yaml.") var records: String
