@@ -1,3 +1,4 @@
+import Codecs
 import Foundation
 import Testing
 
@@ -201,6 +202,33 @@ struct AugmentationJobTests {
             let report = try job.run(to: folder + "/o.jsonl")
             #expect(report.ledger.counts == [.unreadablePicture: 10])
             #expect(report.augmented == (probability == 0 ? 0 : 10))
+        }
+    }
+
+    /// What fails beside the picture is not called an unreadable picture.
+    @Test func otherErrorsAreCalledSo() throws {
+        struct Failing: Codebook {
+            struct Trouble: Error {}
+            let name = "failing"
+            let fingerprint = "f"
+            let codeCount = 4
+            let stride = 4
+            func indices(of pixels: Pixels) throws -> CodeGrid { throw Trouble() }
+        }
+        try withTemporaryFolder { folder in
+            let set = try DataSetFixture(folder, count: 6)
+            let augmenter = try Augmenter(
+                CognitionConfiguration(tasks: [.vqCell: 1]), templates: .cognition(ownTemplates),
+                codebook: Failing())
+            let job = AugmentationJob(
+                try RecordCollection(path: set.records), augmenter: augmenter,
+                folder: try PictureFolder(set.images))
+            #expect {
+                try job.run(to: folder + "/o.jsonl")
+            } throws: {
+                "\($0)".contains("6 other")
+            }
+            #expect(try contents(folder + "/o.jsonl.rejects.jsonl.partial").contains("Trouble()"))
         }
     }
 
