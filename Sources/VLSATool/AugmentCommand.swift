@@ -41,9 +41,7 @@ struct AugmentCommand: ParsableCommand {
     @Option(help: "Which epoch's turns.") var epoch = 0
     @Option(help: "i/n: only the i-th of n equal parts.") var shard: String?
     @Option(help: "Threads.") var workers = ProcessInfo.processInfo.activeProcessorCount
-    @Option(
-        help: "Share of records that may be left out, 0 to 1; beyond it, and 20 records unless it is 0, the run stops."
-    )
+    @Option(help: "Share of records that may be left out, 0 to 1; above 0, 20 records may be in any case.")
     var maxRejected = 0.05
     @Option(help: "skip or keep records whose id an earlier record has.")
     var duplicates = AugmentationJob.DuplicateRule.skip

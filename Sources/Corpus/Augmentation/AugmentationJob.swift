@@ -212,7 +212,8 @@ public struct AugmentationJob: Sendable {
         if writer.count == 0, !range.isEmpty {
             try rejects.flush()
             throw tooMany(
-                "none of the \(range.count) records can be used (\(ledger.summary))", ledger, rejects)
+                "none of the \(range.count) records can be used (\(ledger.summary))", ledger,
+                rejects)
         }
         try rejects.finish()
         try writer.finish()

@@ -76,23 +76,16 @@ public struct CognitionMark: Equatable, Sendable {
 
     /// The fields for the turn.
     var fields: JSONObject {
-        func number(_ value: Int) -> JSONValue { .number("\(value)") }
-        return JSONObject([
-            .init("cognition", .string(task.rawValue)),
+        func numbers(_ values: [Int]) -> JSONValue { .array(values.map { .number("\($0)") }) }
+        var asked = JSONObject([
+            .init("picture", .number("\(picture)")),
             .init(
-                "asked",
-                .object(
-                    JSONObject([
-                        .init("picture", number(picture)),
-                        .init(
-                            "regions",
-                            .array(
-                                regions.map { region in
-                                    .array(
-                                        [region.left, region.top, region.right, region.bottom]
-                                            .map(number))
-                                })),
-                    ] + (cells.map { [.init("cells", .array([number($0.rows), number($0.columns)]))] } ?? [])))),
+                "regions",
+                .array(regions.map { numbers([$0.left, $0.top, $0.right, $0.bottom]) })),
+        ])
+        if let cells { asked.members.append(.init("cells", numbers([cells.rows, cells.columns]))) }
+        return JSONObject([
+            .init("cognition", .string(task.rawValue)), .init("asked", .object(asked)),
         ])
     }
 }

@@ -117,8 +117,12 @@ public struct DataPage {
                     + "height=\"\(h)\"/>"
                 if let cells = mark.cells {
                     let lines =
-                        (1..<cells.columns).map { "M\(region.left + $0 * w / cells.columns) \(region.top)v\(h)" }
-                        + (1..<cells.rows).map { "M\(region.left) \(region.top + $0 * h / cells.rows)h\(w)" }
+                        (1..<cells.columns).map {
+                            "M\(region.left + $0 * w / cells.columns) \(region.top)v\(h)"
+                        }
+                        + (1..<cells.rows).map {
+                            "M\(region.left) \(region.top + $0 * h / cells.rows)h\(w)"
+                        }
                     drawing += "<path class=\"\(kind)\" d=\"\(lines.joined())\"/>"
                 }
                 if isTiny(region) {
