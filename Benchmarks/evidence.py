@@ -10,7 +10,7 @@ Needs what `make demo` makes (pictures, codecs, foundation) and `make build`. Ev
 and is not repeated; tables go to standard output. --jobs runs take turns on as many cores, one thread each.
 Python's standard library alone.
 """
-import argparse, concurrent.futures, glob, json, os, statistics, subprocess, sys
+import argparse, concurrent.futures, glob, json, os, re, statistics, subprocess, sys
 
 WORK = "demo/work"
 HERE = WORK + "/evidence"
@@ -128,11 +128,25 @@ def cognition_table():
     table(names, questions(reports, names))
     print()
 
+    def given(report, task):
+        """The share of a task's expected numbers that the answers have a number for, as NumberScore counts it."""
+        pairs = [[sum(len(n) < 10 for n in re.findall("[0-9]+", a[key])) for key in ("expected", "answer")]
+                 for a in report["answers"] if a["kind"] == task]
+        return sum(map(min, pairs)) / sum(expected for expected, _ in pairs)
+
     def scores(tasks, key, reports):
-        """Over all numbers of some tasks, weighted by their count."""
-        parts = [[r["numbers"][t] for t in tasks if t in (r["numbers"] or {})] for r in reports]
-        return spread(sum((s[key] if s[key] is not None else 0) * s["expected"] for s in part)
-                      / sum(s["expected"] for s in part) * (100 if "qual" in key else 1) for part in parts)
+        """Over all numbers of some tasks, weighted by their count. A number that an answer leaves out is as far off as
+        the best constant answer: the report's error is of the numbers given alone."""
+        def score(report, task):
+            s = report["numbers"][task]
+            if key != "error":
+                return s[key]
+            share = given(report, task)
+            return share * (s["error"] or 0) + (1 - share) * s["constantError"]
+        parts = [[(score(r, t), r["numbers"][t]["expected"]) for t in tasks if t in (r["numbers"] or {})]
+                 for r in reports]
+        return spread(sum(value * count for value, count in part) / sum(count for _, count in part)
+                      * (100 if "qual" in key else 1) for part in parts)
     codes = ["vq_grid", "vq_window", "vq_cell", "vq_cells"]
     colours = ["px_quarter", "px_window", "px_point"]
     columns = {name: [reports[seed, name] for seed in options.seeds] for name in names}

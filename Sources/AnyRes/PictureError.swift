@@ -46,12 +46,11 @@ public enum PictureError: Error, Equatable, CustomStringConvertible {
         case .broken(let name, let reason):
             return "picture '\(name)' is broken or cut off: \(reason)"
         case .tooLarge(let name, let size, let limit):
-            return "picture '\(name)' has \(size) pixels, over the limit of \(limit): scale it "
-                + "down, or raise maxPixels"
+            return "picture '\(name)' has \(size) pixels, over the limit of \(limit): scale it down"
         case .tooLargeToHold(let name, let size, let limit):
             return "picture '\(name)' has \(size) pixels in a form that must be held whole "
                 + "(interlaced, progressive, WebP, GIF, TIFF, HEIF), over the limit of \(limit): save it "
-                + "without interlacing, or raise maxHeldPixels"
+                + "without interlacing, or scale it down"
         case .badDrawing(let reason):
             return "drawing cannot be rendered: \(reason)"
         case .unwritable(let name, let reason):

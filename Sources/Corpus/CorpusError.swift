@@ -1,3 +1,5 @@
+import AnyRes
+
 /// Why a data file or a setting cannot be used at all.
 public enum CorpusError: Error, Equatable, CustomStringConvertible {
     /// A file or folder is missing, damaged or of another kind.
@@ -10,7 +12,7 @@ public enum CorpusError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .file(let path, let problem): "\(path): \(problem)"
-        case .setting(let name, let problem): "data setting \(name): \(problem)"
+        case .setting(let name, let problem): "\(name): \(problem)"
         case .tooManyRejected(let problem): problem
         }
     }
@@ -40,6 +42,8 @@ public enum RejectionKind: String, Codable, CaseIterable, Sendable {
     case unsupervised
     /// Another record has the same id.
     case duplicate
+    /// An error that none of the others names.
+    case other
 }
 
 /// One record left out, and why.
@@ -78,6 +82,17 @@ public struct RecordProblem: Error, Equatable, Sendable, CustomStringConvertible
     public let reason: String
 
     init(kind: RejectionKind, reason: String) { (self.kind, self.reason) = (kind, reason) }
+
+    /// What an error says of the record that met it.
+    init(_ error: any Error) {
+        switch error {
+        case let problem as RecordProblem: self = problem
+        case let rejection as Rejection:
+            self.init(kind: rejection.kind, reason: rejection.reason)
+        case is PictureError: self.init(kind: .unreadablePicture, reason: "\(error)")
+        default: self.init(kind: .other, reason: "\(error)")
+        }
+    }
 
     public var description: String { reason }
 

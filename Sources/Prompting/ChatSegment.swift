@@ -37,7 +37,7 @@ private struct SegmentList {
     /// Adds text in which `<image>` stands for a picture.
     mutating func add(_ text: String, supervised: Bool = false) {
         var isFirst = true
-        for piece in Self.pieces(of: text) {
+        for piece in Turn.pieces(of: text) {
             if !isFirst { segments.append(ChatSegment(part: .image, isSupervised: false)) }
             isFirst = false
             if piece.isEmpty { continue }
@@ -46,34 +46,13 @@ private struct SegmentList {
             {
                 segments[segments.count - 1].part = .text(before + piece)
             } else {
-                segments.append(ChatSegment(part: .text(piece), isSupervised: supervised))
+                segments.append(ChatSegment(part: .text(String(piece)), isSupervised: supervised))
             }
         }
     }
 
     mutating func addImage() {
         segments.append(ChatSegment(part: .image, isSupervised: false))
-    }
-
-    /// The text between placeholders, found by bytes: a combining mark may follow one directly.
-    static func pieces(of text: String) -> [String] {
-        let placeholder = Array(Turn.imagePlaceholder.utf8)
-        var pieces: [String] = []
-        var current: [UInt8] = []
-        let bytes = Array(text.utf8)
-        var index = 0
-        while index < bytes.count {
-            if bytes[index] == placeholder[0], bytes[index...].starts(with: placeholder) {
-                pieces.append(String(decoding: current, as: UTF8.self))
-                current.removeAll()
-                index += placeholder.count
-            } else {
-                current.append(bytes[index])
-                index += 1
-            }
-        }
-        pieces.append(String(decoding: current, as: UTF8.self))
-        return pieces
     }
 }
 
@@ -122,7 +101,7 @@ extension ChatFormat {
 
     private func plainSegments(_ turns: [Turn]) throws -> [ChatSegment] {
         var list = SegmentList()
-        let images = SegmentList.pieces(of: turns[0].text).count - 1
+        let images = Turn.imageCount(in: turns[0].text)
         guard turns.count <= 2, images > 0 else {
             throw PromptingError.conversation(
                 format: rawValue,

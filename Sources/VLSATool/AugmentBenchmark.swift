@@ -10,7 +10,7 @@ extension BenchCommand {
         static let configuration = CommandConfiguration(
             abstract: "Augmentation: text alone, codes computed, codes from the cache.",
             discussion: """
-                Makes a record file of the given size and some pictures in --work, once, and augments them. `peer.py json`
+                Makes a record file of the given size and some pictures in --work, once, and augments them. `peer.py json` \
                 reads and rewrites the same text.json in Python. Peak memory is that of the text alone, measured first.
 
                 Example: vlsa bench augment --work /tmp/bench --megabytes 1000

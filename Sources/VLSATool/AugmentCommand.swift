@@ -12,17 +12,17 @@ struct AugmentCommand: ParsableCommand {
         commandName: "augment",
         abstract: "Slips cognition tasks into instruction conversations.",
         discussion: """
-            Reads LLaVA JSON, JSONL or a data-mixture YAML and writes the same schema with turns that ask for VQ codes
-            and colours, from the mustache files under --templates. The same seed gives a record the same turns,
-            whatever the order, threads or shards; an interrupted run goes on where it was. Records that cannot be used
-            are left out and listed in OUT.rejects.jsonl with their reasons. Where answers are tokens
+            Reads LLaVA JSON, JSONL or a data-mixture YAML and writes the same schema with turns that ask for VQ codes \
+            and colours, from the mustache files under --templates. The same seed gives a record the same turns, \
+            whatever the order, threads or shards; an interrupted run goes on where it was. Records that cannot be used \
+            are left out and listed in OUT.rejects.jsonl with their reasons. Where answers are tokens \
             (--set answers=tokens), OUT.tokens.txt lists them for the stage key data.tokens.
 
             Examples:
               vlsa augment data/train.json --images data --codebook codecs/codebook --out data/augmented.jsonl
               vlsa augment mixture.yaml --images data --out part-1.jsonl --shard 1/4 --cache ~/.cache/vlsa/codes
               vlsa augment data/train.json --images data --out zh.jsonl --templates Templates/cognition \
-                --templates mine --set languages='{zh: 1}' --set tasks='{px_point: 2, px_window: 1}'
+            --templates mine --set languages='{zh: 1}' --set tasks='{px_point: 2, px_window: 1}'
             """)
 
     @Argument(help: "Records: .json, .jsonl, or a mixture .yaml.") var records: String
@@ -41,7 +41,7 @@ struct AugmentCommand: ParsableCommand {
     @Option(help: "Which epoch's turns.") var epoch = 0
     @Option(help: "i/n: only the i-th of n equal parts.") var shard: String?
     @Option(help: "Threads.") var workers = ProcessInfo.processInfo.activeProcessorCount
-    @Option(help: "Share of records that may be left out, 0 to 1; beyond it, and 20 records, the run stops.")
+    @Option(help: "Share of records that may be left out, 0 to 1; above 0, 20 records may be in any case.")
     var maxRejected = 0.05
     @Option(help: "skip or keep records whose id an earlier record has.")
     var duplicates = AugmentationJob.DuplicateRule.skip
@@ -53,6 +53,9 @@ struct AugmentCommand: ParsableCommand {
         }
         guard (0...256).contains(workers) else {
             throw ValidationError("--workers: \(workers) is not in 0...256")
+        }
+        guard [".json", ".jsonl"].contains(where: out.lowercased().hasSuffix) else {
+            throw ValidationError("--out \(out): name a .json or .jsonl file")
         }
         guard epoch >= 0 else { throw ValidationError("--epoch: \(epoch) is below 0") }
         guard cacheSize > 0, cacheSize <= 1_000_000 else {
@@ -100,21 +103,24 @@ struct AugmentCommand: ParsableCommand {
         job.maxRejectedShare = maxRejected
         job.duplicates = duplicates
         if let shard = shard.flatMap(AugmentationJob.Shard.init) { job.shard = shard }
-        var display: ProgressDisplay?
-        let report = try job.run(to: out) { progress in
-            let shown =
-                display
-                ?? ProgressDisplay(title: "augment", total: progress.total, unit: "records")
-            display = shown
-            shown.update(
-                progress.done, notes: progress.rejected == 0 ? "" : "\(progress.rejected) left out")
-        }
-        display?.finish()
-        if !augmenter.addedTokens.isEmpty {
+        if !augmenter.addedTokens.isEmpty {  // first, so that no output is ever without its list
             let list = TokenList.path(beside: out)
             try TokenList.write(augmenter.addedTokens, to: list)
             print("the answers' tokens are in \(list), for the stage key data.tokens")
         }
+        var display: ProgressDisplay?
+        let report = try job.run(to: out) { progress in
+            let shown =
+                display
+                ?? ProgressDisplay(
+                    title: "augment", total: progress.total, unit: "records", first: progress.resumedAt)
+            display = shown
+            shown.update(
+                progress.done, notes: progress.rejected == 0 ? "" : "\(progress.rejected) left out")
+        } note: {
+            note($0)
+        }
+        display?.finish()
         if let problem = store?.use.problem { note("warning: codes were not kept: \(problem)") }
         print("\(report.written) records in \(out), \(report.augmented) with cognition turns")
         if report.ledger.rejected > 0 {

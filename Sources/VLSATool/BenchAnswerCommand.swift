@@ -10,8 +10,8 @@ extension BenchCommand {
         static let configuration = CommandConfiguration(
             abstract: "Time from a picture's file to its answer, part by part.",
             discussion: """
-                Prints a JSON object: tiles and visual tokens of a picture, seconds to decode and tile it, seconds to the
-                first token (tower, perceiver and the decoder's pass over the prompt), and tokens per second from then on;
+                Prints a JSON object: tiles and visual tokens of a picture, seconds to decode and tile it, seconds to the \
+                first token (tower, perceiver and the decoder's pass over the prompt), and tokens per second from then on; \
                 medians over the pictures and repeats, one picture at a time.
 
                 Example: vlsa bench answer --model runs/3/model --image photo.jpg --tokens 32

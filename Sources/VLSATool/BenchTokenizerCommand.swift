@@ -8,7 +8,7 @@ extension BenchCommand {
         static let configuration = CommandConfiguration(
             commandName: "tokenizer", abstract: "A tokenizer on one core: text to ids.",
             discussion: """
-                Encodes the paragraphs of a text over and over; the same work as `peer.py tokenizer`. A megabyte is
+                Encodes the paragraphs of a text over and over; the same work as `peer.py tokenizer`. A megabyte is \
                 10^6 bytes of UTF-8.
 
                 Example: vlsa bench tokenizer --tokenizer checkpoints/llama-3 --text book.txt

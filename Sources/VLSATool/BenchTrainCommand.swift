@@ -7,7 +7,7 @@ extension BenchCommand {
         static let configuration = CommandConfiguration(
             abstract: "Training steps on made-up samples: seconds and peak memory.",
             discussion: """
-                The same work as `peer.py train`: bf16 weights with fp32 masters, four tiles a picture, 35 of 100
+                The same work as `peer.py train`: bf16 weights with fp32 masters, four tiles a picture, 35 of 100 \
                 tokens of text supervised, latents given.
 
                 Example: vlsa bench train --size S --stage 3

@@ -12,7 +12,7 @@ struct CodecCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Fits KLT latents and a k-means codebook, in closed form.",
             discussion: """
-                Writes latents/ and codebook/ under --out and reports how well latents rebuild the pictures and how
+                Writes latents/ and codebook/ under --out and reports how well latents rebuild the pictures and how \
                 many codes are in use.
 
                 Example: vlsa codec fit --images data/images --out codecs

@@ -48,9 +48,10 @@ struct DataCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Looks at every record and its pictures and says what is wrong.",
             discussion: """
-                Schema, empty turns, <image> counts, missing, unsafe and unreadable pictures, duplicates; with a model or
-                tokenizer also lengths in tokens. Exit code 0 when nothing is wrong, 2 when there are only warnings, 1
-                when a record would be left out.
+                Schema, empty turns, <image> counts, missing, unsafe and unreadable pictures, duplicates; with a model or \
+                tokenizer also lengths in tokens. Exit code 0 when nothing is wrong, 2 when there are only warnings, 1 \
+                when training would leave a record out. An id seen before is a warning: augment leaves such a record \
+                out, training does not.
 
                 Example: vlsa data check data/train.json --images data --model runs/3/model --ledger findings.jsonl
                 """)
@@ -117,7 +118,7 @@ struct DataCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Writes an HTML page of sampled records as a model would be trained on them.",
             discussion: """
-                Pictures with the asked cells and regions drawn on them, the turns, and, with a model or tokenizer, every
+                Pictures with the asked cells and regions drawn on them, the turns, and, with a model or tokenizer, every \
                 token, those trained on coloured. The page holds all it shows.
 
                 Example: vlsa data show data/augmented.jsonl --images data --model runs/1/model --out page.html
@@ -129,12 +130,16 @@ struct DataCommand: ParsableCommand {
         @Option(help: "Where to write the page.") var out: String
         @Option(help: "Records to show, drawn at random.") var count = 12
         @Option(help: "Seed of the drawing.") var seed: UInt64 = 1
+        @Option(help: "Levels that colours in answers are counted in.") var colourLevels = 256
 
         func run() throws {
             try requireExisting(records, "records")
             if let images { try requireExisting(images, "--images") }
             guard (1...1000).contains(count) else {
                 throw ValidationError("--count: \(count) is not in 1...1000")
+            }
+            guard (2...256).contains(colourLevels) else {
+                throw ValidationError("--colour-levels: \(colourLevels) is not in 2...256")
             }
             let folder = try images.map { try PictureFolder($0) }
             let builder = try tokens.builder(folder: folder, maxLength: nil)
@@ -145,7 +150,7 @@ struct DataCommand: ParsableCommand {
                 title: records,
                 note: "\(chosen.count) of \(collection.count) records, seed \(seed). Regions asked for codes are "
                     + "blue, those asked for colours orange, numbered by turn."
-                    + (builder == nil ? "" : " Green tokens are trained on."))
+                    + (builder == nil ? "" : " Green tokens are trained on."), colourLevels: colourLevels)
             let reader = PictureReader()
             for index in chosen.sorted() {
                 let (file, position) = collection.location(of: index)
@@ -173,7 +178,7 @@ struct DataCommand: ParsableCommand {
                     page.add(problem: problem.reason, place: place)
                 }
             }
-            try Data(page.html.utf8).write(to: URL(fileURLWithPath: out), options: .atomic)
+            try AtomicFile.write(Array(page.html.utf8), to: out)
             print("\(chosen.count) records in \(out)")
         }
     }

@@ -8,7 +8,7 @@ struct EvaluateCommand: ParsableCommand {
         commandName: "evaluate",
         abstract: "Asks a model every question of a record file and scores the answers by kind.",
         discussion: """
-            Example: vlsa evaluate --model runs/3/model --records data/heldout.json --images data/images --out full.json
+            Example: vlsa evaluate --model runs/3/model --records data/heldout.json --images data --out full.json
             With --blind the pictures are grey: what the questions alone give away.
             """)
 

@@ -6,7 +6,7 @@ struct FoundationCommand: ParsableCommand {
         commandName: "foundation",
         abstract: "Trains small stand-ins for the checkpoints that the stages start from.",
         discussion: """
-            A tower by sigmoid contrastive loss, a decoder on text, a denoiser on captioned latents; each is saved as a
+            A tower by sigmoid contrastive loss, a decoder on text, a denoiser on captioned latents; each is saved as a \
             Hugging Face folder, so a stage loads it as it would load a public checkpoint.
 
             Example: vlsa foundation Stages/tiny/0-foundation.yaml --out foundation

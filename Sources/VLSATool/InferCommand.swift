@@ -10,7 +10,7 @@ struct InferCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "infer", abstract: "Answers a prompt about pictures.",
         discussion: """
-            The answer is streamed to standard output. Pictures of any size are tiled as in training; <image> in the
+            The answer is streamed to standard output. Pictures of any size are tiled as in training; <image> in the \
             prompt says where each belongs, otherwise they come first.
 
             Example: vlsa infer --model runs/3/model --image photo.jpg --prompt "What is in the picture?"
@@ -25,7 +25,7 @@ struct InferCommand: ParsableCommand {
     @Option(help: "Seed of the drawing.") var seed: UInt64 = 1
 
     func validate() throws {
-        let places = prompt.components(separatedBy: "<image>").count - 1
+        let places = Turn.imageCount(in: prompt)
         guard places == 0 || places == image.count else {
             throw ValidationError(
                 "the prompt has \(places) <image> places for \(image.count) pictures")
@@ -40,7 +40,7 @@ struct InferCommand: ParsableCommand {
         let tiler = try Tiler(loaded.configuration.picture)
         let pictures = try image.map { try tiler.tile(try reader.picture(path: $0)) }
         let text =
-            prompt.contains("<image>")
+            Turn.imageCount(in: prompt) > 0
             ? prompt : String(repeating: "<image>\n", count: pictures.count) + prompt
         let question = Question(
             prompt: try loaded.prompt(for: [Turn(.user, text)]),

@@ -6,8 +6,8 @@ struct InspectCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "inspect", abstract: "Says what a model folder holds and whether it loads.",
         discussion: """
-            Prints family, configuration, parameters by part (the layers put together), tokenizer, and everything the
-            loader would object to: missing, misshapen, unclaimed or doubled tensors. Only headers are read, however
+            Prints family, configuration, parameters by part (the layers put together), tokenizer, and everything the \
+            loader would object to: missing, misshapen, unclaimed or doubled tensors. Only headers are read, however \
             large the files are. Exit code 1 when the folder would not load.
 
             Examples:

@@ -9,8 +9,8 @@ struct ReconstructCommand: ParsableCommand {
         commandName: "reconstruct",
         abstract: "Rebuilds pictures from noise through their visual tokens alone.",
         discussion: """
-            Writes a PNG with each picture's original, what the frozen latents keep of it, and what the denoiser
-            makes of noise with nothing but the visual tokens as prompt; prints PSNR and SSIM against the original.
+            Writes a PNG with each picture's original, what the frozen latents keep of it, and what the denoiser \
+            makes of noise with nothing but the visual tokens as prompt; prints PSNR and SSIM against the original. \
             The same seed gives the same picture.
 
             Example: vlsa reconstruct --model runs/3/model --image photo.jpg --out rebuilt.png --steps 28
@@ -50,8 +50,8 @@ struct AttendCommand: ParsableCommand {
         commandName: "attend",
         abstract: "Draws where visual tokens gathered from, or where an answer's words looked.",
         discussion: """
-            Without --prompt: the places whose detail the SA-Perceiver's tokens took, all together and some alone
-            (--at says which, in shares of width and height). With --prompt: the question is answered, and each
+            Without --prompt: the places whose detail the SA-Perceiver's tokens took, all together and some alone \
+            (--at says which, in shares of width and height). With --prompt: the question is answered, and each \
             word's attention to the visual tokens is laid over the picture.
 
             Example: vlsa attend --model runs/3/model --image photo.jpg --out gathered.png --at 0.5,0.5
@@ -110,7 +110,7 @@ struct FeaturesCommand: ParsableCommand {
         commandName: "features",
         abstract: "Draws the first principal components of visual tokens, of one or more models.",
         discussion: """
-            Three components become red, green and blue, a cell a token. With several models, such as one trained
+            Three components become red, green and blue, a cell a token. With several models, such as one trained \
             with reconstruction and one without, they stand side by side.
 
             Example: vlsa features --model runs/a/model --model runs/b/model --image photo.jpg --out features.png

@@ -8,7 +8,7 @@ struct MergeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "merge", abstract: "Writes a model with its LoRA adapters added into the weights.",
         discussion: """
-            The new folder answers as the adapted model does and needs no adapters: each part is an ordinary folder of
+            The new folder answers as the adapted model does and needs no adapters: each part is an ordinary folder of \
             its family. The model stays as it is.
 
             Example: vlsa merge --model runs/3/model --out merged

@@ -7,12 +7,12 @@ struct PlanCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "plan", abstract: "Says what a training stage is and takes, without training it.",
         discussion: """
-            Prints the resolved stage file, the parameters of each part and which learn, the work of a step, and the
-            memory it takes, compared with the device's. Only configurations, tokenizer and the headers of weight files
-            are read, and folders with a configuration alone will do. Whatever would keep the stage from training ends
+            Prints the resolved stage file, the parameters of each part and which learn, the work of a step, and the \
+            memory it takes, compared with the device's. Only configurations, tokenizer and the headers of weight files \
+            are read, and folders with a configuration alone will do. Whatever would keep the stage from training ends \
             this command with exit code 64.
 
-            Several stage files are planned in order: one whose model: folder is not there yet starts from what the
+            Several stage files are planned in order: one whose model: folder is not there yet starts from what the \
             stage before it will save. --set changes a key in each of them.
 
             Examples:

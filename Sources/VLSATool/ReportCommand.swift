@@ -7,7 +7,7 @@ struct ReportCommand: ParsableCommand {
         commandName: "report",
         abstract: "Writes a page with losses, tiles, reconstructions, answers and scores.",
         discussion: """
-            Example: vlsa report --run runs/1 --run runs/2 --run runs/3 --evaluation full=full.json --evaluation blind=blind.json --images data/images --out report.html
+            Example: vlsa report --run runs/1 --run runs/2 --run runs/3 --evaluation full=full.json --evaluation blind=blind.json --images data --out report.html
             """)
 
     @Option(name: .customLong("run"), help: "Run folder of a stage; repeat in order.") var runs: [String]

@@ -8,7 +8,7 @@ struct SynthCommand: ParsableCommand {
         commandName: "synth",
         abstract: "Draws high-resolution pictures and instruction data with known truth.",
         discussion: """
-            Writes images/, train.json, heldout.json, captions.json, texts.json and text.txt in LLaVA's
+            Writes images/, train.json, heldout.json, captions.json, texts.json and text.txt in LLaVA's \
             schema. Picture i of a seed is always the same; the two splits share no picture and no text string.
 
             Example: vlsa synth --out data --seed 7 --train 1500 --heldout 200

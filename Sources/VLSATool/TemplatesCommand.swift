@@ -69,7 +69,7 @@ struct TemplatesCommand: ParsableCommand {
             for language in languages where self.language == nil || self.language == language {
                 for template in library.templates(task: task, language: language) {
                     print(template.path + (template.answer.isEmpty ? "" : " (\(template.answer))"))
-                    for line in template.cognitionExample.split(separator: "\n") {
+                    for line in library.cognitionExample(of: template).split(separator: "\n") {
                         print("    \(line)")
                     }
                 }

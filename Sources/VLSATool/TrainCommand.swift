@@ -6,8 +6,8 @@ struct TrainCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "train", abstract: "Runs one training stage.",
         discussion: """
-            Everything about the stage is in its YAML file; --set changes a key for one run and is recorded with it.
-            The run folder keeps the resolved plan, metrics, checkpoints and, at the end, model/ and report.html.
+            Everything about the stage is in its YAML file; --set changes a key for one run and is recorded with it. \
+            The run folder keeps the resolved plan, metrics, checkpoints and, at the end, model/ and report.html. \
             Ctrl-C saves first.
 
             Examples:

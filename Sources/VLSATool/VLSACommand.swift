@@ -1,4 +1,5 @@
 import ArgumentParser
+import Corpus
 import Foundation
 import VLSATraining
 
@@ -13,11 +14,11 @@ struct VLSACommand: ParsableCommand {
               vlsa synth --out data
               vlsa codec fit --images data/images --out codecs
               vlsa foundation Stages/tiny/0-foundation.yaml --out foundation
-              vlsa augment data/train.json --images data/images --codebook codecs/codebook --out data/augmented.jsonl
+              vlsa augment data/train.json --images data --codebook codecs/codebook --out data/augmented.jsonl
               vlsa train Stages/tiny/1-perceive.yaml --run runs/1
               vlsa infer --model runs/1/model --image photo.jpg --prompt "What is in the picture?"
 
-            Results go to standard output, progress to standard error. Exit codes: 0 done, 64 wrong usage or
+            Results go to standard output, progress to standard error. Exit codes: 0 done, 64 wrong usage or \
             configuration, 1 any other failure, 130 or 143 interrupted with everything saved.
             """,
         version: "vlsa 0.1.0",
@@ -38,6 +39,7 @@ struct VLSACommand: ParsableCommand {
             Foundation.exit(error.exitCode)
         } catch let error where isOwn(error) {
             FileHandle.standardError.write(Data("vlsa: \(error)\n".utf8))
+            if case CorpusError.setting = error { Foundation.exit(64) }
             Foundation.exit(1)
         } catch {
             exit(withError: error)

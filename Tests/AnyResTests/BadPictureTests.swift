@@ -154,5 +154,7 @@ struct BadPictureTests {
         #expect(
             refusal(ten, small)
                 == .tooLarge(name: "it.jpg", size: PictureSize(width: 10, height: 10), limit: 99))
+        // Users have no option that raises a limit.
+        #expect(refusal(ten, small).map { "\($0)" }?.contains("raise") == false)
     }
 }

@@ -1,3 +1,4 @@
+import Codecs
 import Foundation
 import Testing
 
@@ -75,9 +76,16 @@ struct AugmentationJobTests {
                 let path = "\(folder)/\(name)"
                 try interrupt(configured(), path: path, after: stop)
                 #expect(!FileManager.default.fileExists(atPath: path))
-                let report = try configured().run(to: path)
+                var (notes, starts): ([String], Set<Int>) = ([], [])
+                let report = try configured().run(to: path) {
+                    starts.insert($0.resumedAt)
+                } note: {
+                    notes.append($0)
+                }
                 let reached = min(100, (stop + 15) / 16 * 16)
-                #expect(report.resumedAt == reached / 32 * 32)
+                let resumed = reached / 32 * 32
+                #expect(report.resumedAt == resumed && starts == [resumed])
+                #expect(notes == (resumed == 0 ? [] : ["goes on at record \(resumed) of 100"]))
                 #expect(report.written == whole.written && report.augmented == whole.augmented)
                 #expect(report.ledger.counts == whole.ledger.counts && report.ledger.seen == 100)
                 #expect(try contents(path) == contents("\(folder)/whole-\(name)"))
@@ -129,6 +137,134 @@ struct AugmentationJobTests {
                 try job(bad).run(to: folder + "/b.json")
             } throws: {
                 "\($0)".contains("missing_picture")
+            }
+        }
+    }
+
+    /// Where a run stops, all it left out can be read, and the way to keep duplicates is named.
+    @Test func stoppedRunsShowWhatTheyLeftOut() throws {
+        try withTemporaryFolder { folder in
+            let set = try DataSetFixture(folder, count: 60) { index, record in
+                record.id = "r\(index / 2)"
+            }
+            func message(_ name: String, _ change: (inout AugmentationJob) -> Void) throws -> String {
+                let error = #expect(throws: CorpusError.self) {
+                    try job(set, change).run(to: "\(folder)/\(name).jsonl")
+                }
+                return error.map { "\($0)" } ?? ""
+            }
+            let share = try message("share") { $0.workers = 1 }
+            let listed = folder + "/share.jsonl.rejects.jsonl.partial"
+            #expect(share.contains("21 duplicate") && share.contains(listed))
+            #expect(share.contains("--duplicates keep"))
+            #expect(try contents(listed).split(separator: "\n").count == 21)
+            let strict = try message("strict") { $0.isStrict = true }
+            #expect(strict.hasPrefix("1 of 2 records") && strict.contains("--duplicates keep"))
+            #expect(
+                try contents(folder + "/strict.jsonl.rejects.jsonl.partial").contains("\"index\":1"))
+            let none = try message("none") { $0.maxRejectedShare = 0 }
+            #expect(none.hasPrefix("1 of 2 records"))
+        }
+    }
+
+    /// A run that can use no record at all fails, however few they are.
+    @Test func noUsableRecordIsAFailure() throws {
+        try withTemporaryFolder { folder in
+            let set = try DataSetFixture(folder, count: 3) { _, record in
+                record.images = ["none.png"]
+            }
+            #expect {
+                try job(set) { $0.maxRejectedShare = 1 }.run(to: folder + "/o.jsonl")
+            } throws: {
+                "\($0)".contains("none of the 3 records") && "\($0)".contains("3 missing_picture")
+                    && !"\($0)".contains("--duplicates")
+            }
+            #expect(!FileManager.default.fileExists(atPath: folder + "/o.jsonl"))
+        }
+    }
+
+    /// What is left out does not depend on what the seed asks about.
+    @Test(arguments: [0.0, 1])
+    func brokenPicturesAreLeftOutWhateverIsAsked(probability: Double) throws {
+        try withTemporaryFolder { folder in
+            let set = try DataSetFixture(folder, count: 20) { index, record in
+                if index % 4 == 1 { record.images = ["text.png"] }
+                if index % 4 == 2 {
+                    record.images = ["0.png", "text.png"]
+                    record.turns[2].value += "<image>"
+                }
+            }
+            try write("no picture", to: set.images + "/text.png")
+            let job = AugmentationJob(
+                try RecordCollection(path: set.records),
+                augmenter: try set.augmenter(CognitionConfiguration(seed: 2, probability: probability)),
+                folder: try PictureFolder(set.images))
+            let report = try job.run(to: folder + "/o.jsonl")
+            #expect(report.ledger.counts == [.unreadablePicture: 10])
+            #expect(report.augmented == (probability == 0 ? 0 : 10))
+        }
+    }
+
+    /// What fails beside the picture is not called an unreadable picture.
+    @Test func otherErrorsAreCalledSo() throws {
+        struct Failing: Codebook {
+            struct Trouble: Error {}
+            let name = "failing"
+            let fingerprint = "f"
+            let codeCount = 4
+            let stride = 4
+            func indices(of pixels: Pixels) throws -> CodeGrid { throw Trouble() }
+        }
+        try withTemporaryFolder { folder in
+            let set = try DataSetFixture(folder, count: 6)
+            let augmenter = try Augmenter(
+                CognitionConfiguration(tasks: [.vqCell: 1]), templates: .cognition(ownTemplates),
+                codebook: Failing())
+            let job = AugmentationJob(
+                try RecordCollection(path: set.records), augmenter: augmenter,
+                folder: try PictureFolder(set.images))
+            #expect {
+                try job.run(to: folder + "/o.jsonl")
+            } throws: {
+                "\($0)".contains("6 other")
+            }
+            #expect(try contents(folder + "/o.jsonl.rejects.jsonl.partial").contains("Trouble()"))
+        }
+    }
+
+    /// Neither the records themselves nor what is no file is overwritten, and it is said before any work.
+    @Test func outputsThatWouldDestroyAreRefused() throws {
+        try withTemporaryFolder { folder in
+            let set = try DataSetFixture(folder, count: 4)
+            let before = try contents(set.records)
+            try write("datasets:\n  - json_path: records.json\n", to: folder + "/mix.yaml")
+            for (input, output) in [
+                ("records.json", "records.json"), ("records.json", "images/../records.json"),
+                ("mix.yaml", "records.json"), ("mix.yaml", "mix.yaml"),
+            ] {
+                let job = AugmentationJob(
+                    try RecordCollection(path: "\(folder)/\(input)"), augmenter: try set.augmenter(),
+                    folder: try PictureFolder(set.images))
+                #expect {
+                    try job.run(to: "\(folder)/\(output)")
+                } throws: {
+                    if case .setting = $0 as? CorpusError { true } else { false }
+                }
+            }
+            #expect(try contents(set.records) == before)
+
+            #expect(mkfifo(folder + "/pipe.json", 0o600) == 0)
+            try FileManager.default.createSymbolicLink(
+                atPath: folder + "/link.json", withDestinationPath: "pipe.json")
+            for output in ["images", "pipe.json", "link.json"] {
+                #expect {
+                    try job(set).run(to: "\(folder)/\(output)") { _ in
+                        Issue.record("work was done for \(output)")
+                    }
+                } throws: {
+                    "\($0)".contains("no regular file")
+                }
+                #expect(!FileManager.default.fileExists(atPath: "\(folder)/\(output).partial"))
             }
         }
     }
@@ -226,6 +362,20 @@ struct AugmentationJobTests {
         }
     }
 
+    /// The pictures' folder is part of the job.
+    @Test func otherPicturesAreAnotherJob() throws {
+        try withTemporaryFolder { folder in
+            let set = try DataSetFixture(folder, count: 40)
+            try FileManager.default.copyItem(atPath: set.images, toPath: folder + "/copy")
+            try interrupt(
+                job(set) { $0.recordsBetweenFlushes = 16 }, path: folder + "/o.json", after: 35)
+            let other = AugmentationJob(
+                try RecordCollection(path: set.records), augmenter: try set.augmenter(),
+                folder: try PictureFolder(folder + "/copy"))
+            #expect(try other.run(to: folder + "/o.json").resumedAt == 0)
+        }
+    }
+
     @Test func aChangedJobStartsAfresh() throws {
         try withTemporaryFolder { folder in
             let set = try DataSetFixture(folder, count: 40)
@@ -233,9 +383,12 @@ struct AugmentationJobTests {
                 job(set) { $0.recordsBetweenFlushes = 16 }, path: folder + "/o.json", after: 35)
             var other = try job(set)
             other.epoch = 1
-            let report = try other.run(to: folder + "/o.json")
+            var notes: [String] = []
+            let report = try other.run(to: folder + "/o.json", note: { notes.append($0) })
             #expect(report.resumedAt == 0 && report.written == 40)
-            _ = try other.run(to: folder + "/fresh.json")
+            #expect(notes == ["\(folder)/o.json.progress is of other records or settings; starting afresh"])
+            _ = try other.run(to: folder + "/fresh.json", note: { notes.append($0) })
+            #expect(notes.count == 1)
             #expect(try contents(folder + "/o.json") == contents(folder + "/fresh.json"))
         }
     }

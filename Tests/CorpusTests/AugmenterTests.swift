@@ -115,7 +115,7 @@ struct AugmenterTests {
         "First <image>, then <image>.",
     ])
     func picturesStayBeforeTheirQuestions(opening: String) throws {
-        let count = opening.occurrences(of: "<image>")
+        let count = Turn.imageCount(in: opening)
         var record = pictureRecord("x")
         record.images = (0..<count).map { "\($0).png" }
         record.turns[0].value = opening
@@ -151,9 +151,9 @@ struct AugmenterTests {
                         turn.value.firstMatch(of: /picture (?:number )?(\d)\./)?.1)
                     let picture = try #require(Int(number))
                     asked.insert(picture)
-                    #expect(picture <= shown + turn.value.occurrences(of: "<image>"))
+                    #expect(picture <= shown + Turn.imageCount(in: turn.value))
                 }
-                shown += turn.value.occurrences(of: "<image>")
+                shown += Turn.imageCount(in: turn.value)
             }
             #expect(shown == 2)
         }

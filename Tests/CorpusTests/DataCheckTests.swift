@@ -82,12 +82,29 @@ struct DataCheckTests {
                 }
                 #expect(report.unusable == 8 && report.worst == .error)
                 #expect(report.counts[.warning]?.values.reduce(0, +) == 6)
-                #expect(report.first == lines)
+                let sorted = [FindingSeverity.error, .warning].flatMap { severity in
+                    lines.filter { $0.severity == severity }
+                }
+                #expect(report.first == sorted)
             }
             // Headers alone do not show that a picture is cut off.
             var quick = try check(set)
             quick.decodesPictures = false
             #expect(try quick.run().counts[.error]?["unreadable_picture"] == nil)
+        }
+    }
+
+    /// Many findings of one kind do not hide the one of another.
+    @Test func everyKindIsShown() throws {
+        try withTemporaryFolder { folder in
+            let set = try DataSetFixture(folder, count: 40) { index, record in
+                record.id = "same"
+                if index == 39 { record.images = ["none.png"] }
+            }
+            let report = try check(set).run()
+            #expect(report.counts[.warning] == ["duplicate": 39])
+            #expect(report.first.map(\.index) == [39, 1, 2, 3])
+            #expect(report.first[0].kind == "missing_picture")
         }
     }
 

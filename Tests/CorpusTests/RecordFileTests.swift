@@ -145,6 +145,7 @@ struct RecordFileTests {
         #expect(kind { $0.images = [] } == .imageCount)
         #expect(kind { $0.images = ["a", "b"] } == .imageCount)
         #expect(kind { $0.turns[0].value += "<image>" } == .imageCount)
+        #expect(kind { $0.turns[0].value = "<image>\u{301}" } == nil)
         #expect(kind { $0.turns[1].value += "<image>" } == .imageCount)
         #expect(kind { $0.images = Array(repeating: "a", count: 65) } == .limits)
     }
@@ -159,8 +160,15 @@ struct RecordFileTests {
             for name in ["r.jsonl", "r.json"] {
                 #expect(try RecordFile(path: "\(folder)/\(name)").duplicatePositions() == [2, 4])
             }
-            try write("{}\n{}\n{\"id\": 1}\n{\"id\": \"1\"}\n{\"id\": 1}", to: folder + "/n.jsonl")
-            #expect(try RecordFile(path: folder + "/n.jsonl").duplicatePositions() == [4])
+            // What seeds a record counts, however it is spelt; null is no id.
+            let ids = [
+                #"{"id": null}"#, #"{"id": null}"#, #"{"id": 1}"#, #"{"id": "1"}"#, #"{"id": "\u0031"}"#,
+                #"{"id": "a\"\u00e9"}"#, #"{"id": "a\"é"}"#, #"{"id": "\\u0031"}"#, #"{"id": ""}"#,
+                #"{"id": ""}"#,
+            ]
+            try write("{}\n{}\n" + ids.joined(separator: "\n"), to: folder + "/n.jsonl")
+            #expect(
+                try RecordFile(path: folder + "/n.jsonl").duplicatePositions() == [5, 6, 8, 11])
         }
     }
 

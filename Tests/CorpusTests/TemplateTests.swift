@@ -23,8 +23,6 @@ struct TemplateTests {
             "---\ntask: t\nfields: a\n---\r\n\n {{{a}}} {{! note }}{{&a}}\nend\n\n")
         #expect(plain.answer == "lines")
         #expect(plain.render(["a": "{{b}}"]) == " {{b}} {{b}}\nend")
-        let section = try template("---\ntask: t\nfields: a, b\n---\n{{#a}}x{{/a}}{{^b}}y{{/b}}")
-        #expect(section.render(["a": "1", "b": "2"]) == "x")
     }
 
     /// Every fault is named with the line it is on.
@@ -48,8 +46,8 @@ struct TemplateTests {
         ("---\ntask: t\nfields: a\n---\n{{a}}\n<image>", 6, "<image>"),
         ("---\ntask: t\nfields: a\n---\n{{a}}\n{{> other}}", 6, "field's name"),
         ("---\ntask: t\nfields: a\n---\n{{a}}{{=<% %>=}}", 5, "field's name"),
-        ("---\ntask: t\nfields: a\n---\n{{#a}}x", 5, "section"),
-        ("---\ntask: t\nfields: a, b\n---\n{{#a}}\nx{{/b}}", 6, "section"),
+        ("---\ntask: t\nfields: a\n---\n{{a}}{{#a}}x{{/a}}", 5, "field's name"),
+        ("---\ntask: t\nfields: a\n---\nconst\n{{^a}}{{a}}{{/a}}", 6, "field's name"),
         ("---\ntask: t\nfields: a\n---\n{{upper(a)}}", 5, "field's name"),
     ])
     func faultsAreNamedByLine(text: String, line: Int, part: String) {
@@ -142,16 +140,31 @@ struct TemplateTests {
         }
     }
 
-    /// Every template has values for the example that the tool shows.
+    /// Every template has values for the example that the tool shows: all in its language, and coordinates where
+    /// coordinates are meant.
     @Test func examplesAreComplete() throws {
-        let schemas = CognitionTask.allCases.map(\.schema) + CognitionPhrase.allCases.map(\.schema)
-        for schema in schemas {
-            for field in schema.required.union(schema.optional) {
-                #expect(PromptTemplate.exampleValues[field] != nil, "\(field)")
+        try withTemporaryFolder { folder in
+            let schemas =
+                CognitionTask.allCases.map(\.schema) + CognitionPhrase.allCases.map(\.schema)
+            for schema in schemas {
+                let place = "\(folder)/\(schema.task)/fr"
+                try FileManager.default.createDirectory(
+                    atPath: place, withIntermediateDirectories: true)
+                let fields = schema.required.union(schema.optional).sorted()
+                try write(
+                    "---\ntask: \(schema.task)\nfields: \(fields.joined(separator: ", "))\n---\nx "
+                        + fields.map { "{{\($0)}}" }.joined(separator: " "), to: place + "/1.mustache")
+            }
+            let library = try TemplateLibrary.cognition(folder)
+            #expect(library.all.count == schemas.count)
+            for template in library.all {
+                #expect(!library.cognitionExample(of: template).contains("{{"))
             }
         }
-        for template in try TemplateLibrary.cognition(ownTemplates).all {
-            #expect(!template.cognitionExample.contains("{{"))
+        let library = try TemplateLibrary.cognition(ownTemplates)
+        for template in library.templates(task: "px_window", language: "zh") {
+            let example = library.cognitionExample(of: template)
+            #expect(example.contains("250") && !example.contains { ("a"..."z").contains($0) })
         }
     }
 

@@ -1,3 +1,4 @@
+import Corpus
 import Foundation
 import Testing
 
@@ -119,6 +120,21 @@ private func message(
     ])
     func wrongValuesAreNamedWithLineAndColumn(text: String, expected: String) {
         #expect(message(text) == expected)
+    }
+
+    /// A section that refuses one of its values names that key and its place.
+    @Test(arguments: [
+        ("tasks={px_pint: 1}", "tasks", "there is no task px_pint; the tasks are vq_grid, "),
+        ("probability=2", "probability", "2.0 is not in 0...1"),
+        ("coarseGrid=0", "coarseGrid", "0 is not in 1...128"),
+    ])
+    func refusedValuesOfASectionAreNamed(override: String, key: String, reason: String) {
+        let error = #expect(throws: StrictYAMLError.self) {
+            try StrictYAML(text: "seed: 3", file: "a.yaml", overrides: [override])
+                .decode(CognitionConfiguration.self)
+        }
+        #expect(
+            error.map { "\($0)" }?.hasPrefix("--set \(override): \"\(key)\": \(reason)") == true)
     }
 
     @Test func overridesReplaceAddAndIndex() throws {

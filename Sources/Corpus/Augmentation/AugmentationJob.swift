@@ -12,6 +12,8 @@ public struct AugmentationProgress: Sendable, Equatable {
     public var rejected: Int
     /// Records that got turns.
     public var augmented: Int
+    /// Records that an earlier, interrupted run had done; 0 in a fresh one.
+    public var resumedAt: Int
 }
 
 /// What an augmentation did.
@@ -67,7 +69,7 @@ public struct AugmentationJob: Sendable {
     public var workers = 2
     /// Stop at the first record that cannot be used.
     public var isStrict = false
-    /// Share of records that may be left out.
+    /// Share of records that may be left out; unless it is 0, 20 may in any case.
     public var maxRejectedShare = 0.05
     /// What happens to records with an id already seen.
     public var duplicates = DuplicateRule.skip
@@ -112,10 +114,16 @@ public struct AugmentationJob: Sendable {
 
     /// Does the job and puts the result at `path`, laid out as its name asks (`.jsonl` or `.json`).
     ///
-    /// `progress` is called every few records; what it throws ends the run, which may be taken up again.
+    /// `progress` is called every few records; what it throws ends the run, which may be taken up again. `note` is told
+    /// what becomes of the files of an interrupted run.
     public func run(
-        to path: String, progress: ((AugmentationProgress) throws -> Void)? = nil
+        to path: String, progress: ((AugmentationProgress) throws -> Void)? = nil,
+        note: ((String) -> Void)? = nil
     ) throws -> AugmentationReport {
+        if let real = realPath(path), records.paths.contains(where: { realPath($0) == real }) {
+            throw CorpusError.setting(
+                name: path, problem: "is what the records are read from; write to another file")
+        }
         let range =
             records.count * shard.index / shard.count..<records.count * (shard.index + 1)
             / shard.count
@@ -125,20 +133,23 @@ public struct AugmentationJob: Sendable {
         var journal = Journal(
             job: job, done: 0, written: 0, augmented: 0, outputBytes: 0, rejectBytes: 0,
             rejected: [:])
-        if resumes, let data = FileManager.default.contents(atPath: journalPath),
-            let kept = try? JSONDecoder().decode(Journal.self, from: data), kept.job == job,
-            AtomicFile.hasPartial(of: path, bytes: kept.outputBytes),
-            AtomicFile.hasPartial(of: rejectsPath, bytes: kept.rejectBytes)
-        {
-            journal = kept
+        if resumes, let data = FileManager.default.contents(atPath: journalPath) {
+            if let kept = try? JSONDecoder().decode(Journal.self, from: data), kept.job == job,
+                AtomicFile.hasPartial(of: path, bytes: kept.outputBytes),
+                AtomicFile.hasPartial(of: rejectsPath, bytes: kept.rejectBytes)
+            {
+                journal = kept
+                note?("goes on at record \(kept.done) of \(range.count)")
+            } else {
+                note?("\(journalPath) is of other records or settings; starting afresh")
+            }
         }
         let resumedAt = journal.done
         let writer = try RecordWriter(
             path: path, layout: RecordLayout(path: path), resumingAt: journal.outputBytes,
             count: journal.written)
         let rejects = try AtomicFile(path: rejectsPath, resumingAt: journal.rejectBytes)
-        var ledger = RejectionLedger(
-            maxShare: isStrict ? 0 : maxRejectedShare, alwaysAllowed: isStrict ? 0 : 20)
+        var ledger = RejectionLedger(maxShare: isStrict ? 0 : maxRejectedShare)
         ledger.restore(
             seen: journal.done,
             counts: Dictionary(
@@ -170,7 +181,12 @@ public struct AugmentationJob: Sendable {
                     let encoder = JSONEncoder()
                     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
                     try rejects.write([UInt8](encoder.encode(rejection)) + [UInt8(ascii: "\n")])
-                    try ledger.reject(rejection)
+                    do {
+                        try ledger.reject(rejection)
+                    } catch {
+                        try rejects.flush()
+                        throw tooMany("\(error)", ledger, rejects)
+                    }
                 }
             }
             journal.done += outcomes.count
@@ -191,7 +207,13 @@ public struct AugmentationJob: Sendable {
             try progress?(
                 AugmentationProgress(
                     done: journal.done, total: range.count, rejected: ledger.rejected,
-                    augmented: journal.augmented))
+                    augmented: journal.augmented, resumedAt: resumedAt))
+        }
+        if writer.count == 0, !range.isEmpty {
+            try rejects.flush()
+            throw tooMany(
+                "none of the \(range.count) records can be used (\(ledger.summary))", ledger,
+                rejects)
         }
         try rejects.finish()
         try writer.finish()
@@ -199,6 +221,17 @@ public struct AugmentationJob: Sendable {
         return AugmentationReport(
             written: writer.count, augmented: journal.augmented, ledger: ledger,
             resumedAt: resumedAt)
+    }
+
+    /// Why the run stops, where its rejects are listed, and how duplicates can be kept where they are most of them.
+    private func tooMany(
+        _ problem: String, _ ledger: RejectionLedger, _ rejects: AtomicFile
+    ) -> CorpusError {
+        let keeping =
+            2 * (ledger.counts[.duplicate] ?? 0) > ledger.rejected
+            ? "; --duplicates keep takes records whose id has been seen" : ""
+        return .tooManyRejected(
+            "\(problem); all are listed in \(AtomicFile.partialPath(of: rejects.path))\(keeping)")
     }
 
     private func outcome(of index: Int, isDuplicate: Bool) -> Outcome {
@@ -211,19 +244,15 @@ public struct AugmentationJob: Sendable {
                         kind: .duplicate, reason: "an earlier record has the same id")
                 }
                 try record.check(limits)
-                let paths = try paths(of: record)
-                let result = try augmenter.augmented(record, epoch: epoch) { index in
-                    FilePicture(path: paths[index], reader: reader)
-                }
+                let files = try paths(of: record).map { FilePicture(path: $0, reader: reader) }
+                for file in files { _ = try file.size() }  // whatever the dice ask about
+                let result = try augmenter.augmented(record, epoch: epoch) { files[$0] }
                 return .written(
                     result.encoded(), isAugmented: result.turns.count > record.turns.count)
-            } catch let problem as RecordProblem {
-                return .rejected(problem.rejection(file: file.path, index: position, id: record.id))
             } catch {
                 return .rejected(
-                    Rejection(
-                        file: file.path, index: position, id: record.id, kind: .unreadablePicture,
-                        reason: "\(error)"))
+                    RecordProblem(error).rejection(
+                        file: file.path, index: position, id: record.id))
             }
         } catch {
             return .rejected(error)
@@ -258,7 +287,7 @@ public struct AugmentationJob: Sendable {
     private func identity(_ range: Range<Int>) -> String {
         let parts = [
             records.fingerprint, augmenter.fingerprint, "\(range)", "\(epoch)", "\(duplicates)",
-            "\(limits)",
+            "\(limits)", folder.flatMap { realPath($0.path) } ?? "",
         ]
         return String(
             parts.reduce(stableHash("augmentation")) { stableHash($1, seed: $0) }, radix: 16)

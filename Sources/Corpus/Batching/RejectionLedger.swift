@@ -10,7 +10,7 @@ public struct RejectionLedger: Sendable, Equatable {
     public let entryLimit: Int
     /// Share of the records looked at that may be left out, 0...1.
     public let maxShare: Double
-    /// So many may be left out whatever their share.
+    /// So many may be left out whatever their share, unless it is 0.
     public let alwaysAllowed: Int
 
     /// A ledger that allows `maxShare` of the records, and `alwaysAllowed` in any case, to be left out.
@@ -32,7 +32,9 @@ public struct RejectionLedger: Sendable, Equatable {
         seen += 1
         counts[rejection.kind, default: 0] += 1
         if entries.count < entryLimit { entries.append(rejection) }
-        guard rejected > alwaysAllowed, Double(rejected) > maxShare * Double(seen) else { return }
+        guard maxShare == 0 || rejected > alwaysAllowed,
+            Double(rejected) > maxShare * Double(seen)
+        else { return }
         throw .tooManyRejected(
             "\(rejected) of \(seen) records cannot be used (\(summary)), over the allowed share of \(maxShare); "
                 + "the last: \(rejection)")

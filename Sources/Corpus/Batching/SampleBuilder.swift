@@ -189,11 +189,10 @@ public struct SampleBuilder: Sendable {
     }
 
     private static func pictureFirst(_ text: String) -> String {
-        guard text.occurrences(of: Record.imageToken) == 1, !text.hasPrefix(Record.imageToken)
-        else { return text }
-        let rest = text.replacing(Record.imageToken, with: "")
-            .trimmingCharacters(in: .whitespacesAndNewlines)
-        return "\(Record.imageToken)\n\(rest)"
+        let pieces = Turn.pieces(of: text)
+        guard pieces.count == 2, !pieces[0].isEmpty else { return text }
+        let rest = pieces.joined().trimmingCharacters(in: .whitespacesAndNewlines)
+        return "\(Turn.imagePlaceholder)\n\(rest)"
     }
 
     private func cut(_ prompt: PromptIDs, _ counts: [Int]) throws -> PromptIDs {

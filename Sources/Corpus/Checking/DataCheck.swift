@@ -130,12 +130,8 @@ public struct DataCheck: Sendable {
             verdict.turns = record.turns.count
             verdict.pictures = record.images.count
             try check(record, known, &verdict)
-        } catch let error as RecordProblem {
-            verdict.error = error
-        } catch let error as Rejection {
-            verdict.error = RecordProblem(kind: error.kind, reason: error.reason)
         } catch {
-            verdict.error = RecordProblem(kind: .unreadablePicture, reason: "\(error)")
+            verdict.error = RecordProblem(error)
         }
         return verdict
     }

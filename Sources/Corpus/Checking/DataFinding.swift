@@ -54,7 +54,7 @@ public struct DataCheckReport: Equatable, Sendable {
     public var lengths: [Int] = []
     /// Tokens of those records that are trained on, after the cut.
     public var supervised = 0
-    /// The first findings, errors and warnings alike.
+    /// The first three findings of every kind, errors before warnings.
     public var first: [DataFinding] = []
 
     /// The gravest severity found; nil where nothing was.
@@ -71,6 +71,8 @@ public struct DataCheckReport: Equatable, Sendable {
 
     mutating func add(_ finding: DataFinding) {
         counts[finding.severity, default: [:]][finding.kind, default: 0] += 1
-        if first.count < 20 { first.append(finding) }
+        guard counts[finding.severity]?[finding.kind] ?? 0 <= 3 else { return }
+        let firstWarning = first.firstIndex { $0.severity == .warning } ?? first.count
+        first.insert(finding, at: finding.severity == .error ? firstWarning : first.count)
     }
 }

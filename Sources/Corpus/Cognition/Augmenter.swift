@@ -48,7 +48,7 @@ public struct Augmenter: Sendable {
         if configuration.coordinates == .padded && tiler == nil {
             throw CorpusError.setting(
                 name: "coordinates",
-                problem: "padded needs to know how pictures are tiled; give the model's")
+                problem: "padded needs to know how pictures are tiled (--model)")
         }
         var weights = configuration.tasks.filter { $0.value > 0 }
         if weights.isEmpty {
@@ -59,7 +59,7 @@ public struct Augmenter: Sendable {
             let task = weights.keys.filter(\.needsCodebook).map(\.rawValue).min()
         {
             throw CorpusError.setting(
-                name: "tasks", problem: "\(task) needs a codebook; fit or name one")
+                name: "tasks", problem: "\(task) needs a codebook (--codebook, in a stage data.augment.codebook)")
         }
         tasks = CognitionTask.allCases.filter { weights[$0] != nil }
         taskWeights = tasks.map { weights[$0] ?? 0 }
@@ -118,7 +118,8 @@ public struct Augmenter: Sendable {
                 let (text, answer) = words(
                     question, picture: record.images.count > 1 ? index : nil, language: language,
                     &generator)
-                let mark = CognitionMark(task: task, picture: index, regions: question.regions)
+                let mark = CognitionMark(
+                    task: task, picture: index, regions: question.regions, cells: question.cells)
                 insertions.append(Insertion(gap: gap, mark: mark, question: text, answer: answer))
                 break
             }

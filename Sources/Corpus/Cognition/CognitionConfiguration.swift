@@ -32,8 +32,8 @@ public struct CognitionConfiguration: Codable, Equatable, Sendable {
     public var colourGrid: Int
     /// Levels a colour channel is counted in, 2...256; 256 is the bytes themselves.
     public var colourLevels: Int
-    /// Most numbers in one answer: a code is one, a cell two, a colour three. A number is at most four digits and
-    /// a separator, so five tokens bound it in any tokenizer.
+    /// Most numbers in one answer: a code is one, a cell two, a colour three. A number has at most five digits, and
+    /// brackets and separators besides.
     public var numbersPerAnswer: Int
     /// Most numbers in all answers of one record.
     public var numbersPerRecord: Int
@@ -79,7 +79,18 @@ public struct CognitionConfiguration: Codable, Equatable, Sendable {
         seed = try value(.seed, base.seed)
         probability = try value(.probability, base.probability)
         maxQuestions = try value(.maxQuestions, base.maxQuestions)
-        tasks = try value(.tasks, base.tasks)
+        // As texts, so that an unknown task is named beside those there are.
+        let weights = try value(.tasks, [String: Double]())
+        tasks = [:]
+        for (name, weight) in weights.sorted(by: { $0.key < $1.key }) {
+            guard let task = CognitionTask(rawValue: name) else {
+                let known = CognitionTask.allCases.map(\.rawValue).joined(separator: ", ")
+                throw DecodingError.dataCorruptedError(
+                    forKey: .tasks, in: values,
+                    debugDescription: "there is no task \(name); the tasks are \(known)")
+            }
+            tasks[task] = weight
+        }
         languages = try value(.languages, base.languages)
         placement = try value(.placement, base.placement)
         answers = try value(.answers, base.answers)
@@ -92,9 +103,11 @@ public struct CognitionConfiguration: Codable, Equatable, Sendable {
         numbersPerRecord = try value(.numbersPerRecord, base.numbersPerRecord)
         do {
             try check()
-        } catch let error as CorpusError {
+        } catch CorpusError.setting(let name, let problem) {
             throw DecodingError.dataCorrupted(
-                .init(codingPath: decoder.codingPath, debugDescription: "\(error)"))
+                .init(
+                    codingPath: decoder.codingPath + [CodingKeys(rawValue: name)].compactMap(\.self),
+                    debugDescription: problem))
         }
     }
 

@@ -31,6 +31,18 @@ struct CognitionQuestion: Equatable {
     var regions: [CognitionRegion]
     let answer: Answer
 
+    /// The cells that its one region is divided into; nil where its regions are cells themselves.
+    var cells: GridShape? {
+        let (count, columns): (Int, Int)
+        switch answer {
+        case .codes(let codes, let width): (count, columns) = (codes.count, width)
+        case .colours(let colours, let width): (count, columns) = (colours.count, width)
+        case .cells: return nil
+        }
+        guard regions.count == 1, count > 1 else { return nil }
+        return GridShape(rows: count / columns, columns: columns)
+    }
+
     /// Numbers in its answer.
     var numberCount: Int {
         switch answer {

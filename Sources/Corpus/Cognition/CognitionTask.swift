@@ -108,14 +108,28 @@ extension TemplateLibrary {
     }
 }
 
-extension PromptTemplate {
-    /// The wording of a cognition task with made-up values for its fields.
-    public var cognitionExample: String { render(Self.exampleValues) }
+extension TemplateLibrary {
+    /// A wording of a cognition task with made-up values for its fields.
+    public func cognitionExample(of template: PromptTemplate) -> String {
+        let language = template.language
+        let frame = templates(task: CognitionPhrase.thousandths.rawValue, language: language).first
+        var values = Self.exampleValues
+        values["frame"] = frame?.text ?? CognitionPhrase.thousandths.rawValue
+        if !template.task.hasPrefix("vq_") {  // in coordinates, not in cells
+            values.merge(Self.exampleCoordinates) { $1 }
+        }
+        return template.render(values)
+    }
 
-    static let exampleValues = [
+    private static let exampleValues = [
         "rows": "4", "columns": "6", "top": "2", "bottom": "3", "left": "1", "right": "4",
         "height": "2", "width": "4", "row": "2", "column": "5", "cells": "(1, 2), (3, 6)",
-        "count": "2", "code": "17", "codes": "256", "frame": "in coordinates of 0 to 1000",
-        "highest": "255", "x": "420", "y": "310", "colour": "(200,31,40)", "number": "2",
+        "count": "2", "code": "17", "codes": "256", "highest": "255", "colour": "(200,31,40)",
+        "number": "2",
+    ]
+
+    private static let exampleCoordinates = [
+        "top": "120", "bottom": "370", "left": "250", "right": "500", "x": "420", "y": "310",
+        "height": "960", "width": "1280",
     ]
 }

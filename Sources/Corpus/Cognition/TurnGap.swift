@@ -1,4 +1,5 @@
 import Foundation
+import Prompting
 
 /// A place between the turns of a record where a question with its answer may stand.
 struct TurnGap: Equatable {
@@ -25,11 +26,9 @@ struct TurnGap: Equatable {
                 index == turns.count
                 ? turns.last?.from == .gpt
                 : turns[index].from == .human && (index == 0 || turns[index - 1].from != .human)
-            let images =
-                index < turns.count ? turns[index].value.occurrences(of: Record.imageToken) : 0
+            let images = index < turns.count ? Turn.imageCount(in: turns[index].value) : 0
             if startsRound {
-                let movable =
-                    index < turns.count && withoutImages(turns[index].value, images) != nil
+                let movable = images > 0 && withoutImages(turns[index].value) != nil
                 gaps.append(TurnGap(turn: index, shown: shown, movable: movable ? images : 0))
             }
             if index < turns.count, turns[index].from == .human { shown += images }
@@ -38,25 +37,15 @@ struct TurnGap: Equatable {
     }
 
     /// `text` without its pictures, if they all stand at its start or all at its end and text is left.
-    static func withoutImages(_ text: String, _ count: Int) -> String? {
-        guard count > 0 else { return nil }
-        var front = text[...]
-        for _ in 0..<count {
-            front = front.drop(while: \.isWhitespace)
-            guard front.hasPrefix(Record.imageToken) else { break }
-            front = front.dropFirst(Record.imageToken.count)
+    static func withoutImages(_ text: String) -> String? {
+        let pieces = Turn.pieces(of: text).map {
+            $0.trimmingCharacters(in: .whitespacesAndNewlines)
         }
-        var back = text[...]
-        for _ in 0..<count {
-            while back.last?.isWhitespace == true { back.removeLast() }
-            guard back.hasSuffix(Record.imageToken) else { break }
-            back = back.dropLast(Record.imageToken.count)
-        }
-        for rest in [front, back] where !rest.contains(Record.imageToken) {
-            let trimmed = rest.trimmingCharacters(in: .whitespacesAndNewlines)
-            if !trimmed.isEmpty { return trimmed }
-        }
-        return nil
+        let words = pieces.filter { !$0.isEmpty }
+        guard pieces.count > 1, words.count == 1,
+            pieces.first?.isEmpty == false || pieces.last?.isEmpty == false
+        else { return nil }
+        return words[0]
     }
 }
 
@@ -79,10 +68,10 @@ extension TurnGap {
             var next = index < record.turns.count ? record.turns[index] : nil
             var lead = ""
             if let gap = here.first?.gap, here.contains(where: { $0.mark.picture >= gap.shown }),
-                let rest = next.flatMap({ withoutImages($0.value, gap.movable) })
+                let rest = next.flatMap({ withoutImages($0.value) })
             {
                 next?.value = rest
-                lead = String(repeating: Record.imageToken + "\n", count: gap.movable)
+                lead = String(repeating: Turn.imagePlaceholder + "\n", count: gap.movable)
             }
             for insertion in here {
                 result.turns.append(

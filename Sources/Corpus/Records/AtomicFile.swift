@@ -4,7 +4,7 @@ import Foundation
 ///
 /// Bytes go to `NAME.partial` in the same folder; ``finish()`` syncs them and renames the file. One that was
 /// never finished leaves the partial file, from which ``init(path:resumingAt:)`` can go on.
-final class AtomicFile {
+public final class AtomicFile {
     let path: String
     private let descriptor: Int32
     private(set) var size: Int
@@ -19,9 +19,14 @@ final class AtomicFile {
         return stat(partialPath(of: path), &status) == 0 && status.st_size >= bytes
     }
 
-    /// Starts the file, keeping the first `offset` bytes of a partial one that is there.
+    /// Starts the file, keeping the first `offset` bytes of a partial one that is there. Refuses a path where something
+    /// else than a regular file is, such as a folder or a device.
     init(path: String, resumingAt offset: Int = 0) throws(CorpusError) {
         self.path = path
+        var status = stat()
+        if lstat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+            throw .file(path: path, problem: "is there and is no regular file; it is not replaced")
+        }
         let partial = Self.partialPath(of: path)
         descriptor = open(partial, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
         size = offset
@@ -32,7 +37,6 @@ final class AtomicFile {
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             throw .file(path: partial, problem: "is being written by another process")
         }
-        var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_size >= offset,
             ftruncate(descriptor, off_t(offset)) == 0,
             lseek(descriptor, off_t(offset), SEEK_SET) >= 0
@@ -90,7 +94,7 @@ final class AtomicFile {
     }
 
     /// Writes a whole small file.
-    static func write(_ bytes: [UInt8], to path: String) throws(CorpusError) {
+    public static func write(_ bytes: [UInt8], to path: String) throws(CorpusError) {
         let file = try AtomicFile(path: path)
         try file.write(bytes)
         try file.finish()

@@ -16,7 +16,7 @@ enum Mixture {
     /// The sources that a mixture names.
     static func sources(_ path: String) throws(CorpusError) -> [RecordCollection.Source] {
         func bad(_ problem: String, _ node: Node? = nil) -> CorpusError {
-            .file(path: path + (node?.mark.map { ":\($0.line)" } ?? ""), problem: problem)
+            .setting(name: path + (node?.mark.map { ":\($0.line)" } ?? ""), problem: problem)
         }
         let file = try MappedFile(path: path)
         guard file.count <= byteLimit else { throw bad("is over \(byteLimit) bytes") }

@@ -9,7 +9,7 @@ public struct PictureFolder: Sendable {
     /// A folder that exists.
     public init(_ path: String) throws {
         self.path = path
-        guard let real = Self.realPath(path) else {
+        guard let real = realPath(path) else {
             throw CorpusError.file(
                 path: path, problem: "is not a picture folder that can be opened")
         }
@@ -33,7 +33,7 @@ public struct PictureFolder: Sendable {
         guard !name.hasPrefix("/") else { throw unsafe("is absolute; give it relative to \(path)") }
         guard name.utf8.count <= 4096 else { throw unsafe("is too long") }
         guard !name.split(separator: "/").contains("..") else { throw unsafe("holds \"..\"") }
-        guard let real = Self.realPath("\(path)/\(name)") else {
+        guard let real = realPath("\(path)/\(name)") else {
             throw RecordProblem(
                 kind: .missingPicture,
                 reason:
@@ -51,10 +51,11 @@ public struct PictureFolder: Sendable {
         return "\"" + shown.map { $0.isASCII && $0.asciiValue! < 0x20 ? "?" : String($0) }.joined()
             + "\""
     }
+}
 
-    private static func realPath(_ path: String) -> String? {
-        guard let resolved = realpath(path, nil) else { return nil }
-        defer { free(resolved) }
-        return String(validatingCString: resolved)
-    }
+/// An absolute path without links; nil where there is no such file.
+func realPath(_ path: String) -> String? {
+    guard let resolved = realpath(path, nil) else { return nil }
+    defer { free(resolved) }
+    return String(validatingCString: resolved)
 }

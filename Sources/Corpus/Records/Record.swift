@@ -1,3 +1,5 @@
+import Prompting
+
 /// Who speaks in a turn of a record.
 public enum Speaker: String, Codable, Sendable, CaseIterable {
     case system
@@ -63,9 +65,6 @@ public struct Record: Equatable, Sendable {
         (self.id, self.images, self.turns, self.extra) = (id, images, turns, extra)
         spelling = Spelling()
     }
-
-    /// The placeholder of a picture in a turn's text.
-    public static let imageToken = "<image>"
 }
 
 // MARK: - Reading
@@ -217,7 +216,7 @@ public struct RecordLimits: Codable, Equatable, Sendable {
 extension Record {
     /// Number of `<image>` placeholders in the conversation.
     public var imageTokenCount: Int {
-        turns.reduce(0) { $0 + $1.value.occurrences(of: Self.imageToken) }
+        turns.reduce(0) { $0 + Turn.imageCount(in: $1.value) }
     }
 
     /// Throws what makes the record unfit to train on.
@@ -236,34 +235,23 @@ extension Record {
             let found = turns.isEmpty ? "the conversation is empty" : "no turn is the model's"
             throw RecordProblem(kind: .schema, reason: found)
         }
+        var found = 0
         for (number, turn) in turns.enumerated() {
             if turn.value.allSatisfy(\.isWhitespace) {
                 throw RecordProblem(kind: .schema, reason: "turn \(number) (\(turn.from)) is empty")
             }
-            if turn.from != .human && turn.value.contains(Self.imageToken) {
+            let count = Turn.imageCount(in: turn.value)
+            if turn.from != .human && count > 0 {
                 throw RecordProblem(
                     kind: .imageCount, reason: "turn \(number) (\(turn.from)) holds <image>")
             }
+            found += count
         }
-        let found = imageTokenCount
         guard found == images.count else {
             throw RecordProblem(
                 kind: .imageCount,
                 reason:
                     "\(found) <image> for \(images.count) picture\(images.count == 1 ? "" : "s")")
         }
-    }
-}
-
-extension String {
-    /// How often `part` occurs, without overlaps.
-    func occurrences(of part: String) -> Int {
-        var count = 0
-        var rest = self[...]
-        while let range = rest.firstRange(of: part) {
-            count += 1
-            rest = rest[range.upperBound...]
-        }
-        return count
     }
 }

@@ -91,6 +91,8 @@ public struct RecordCollection: Sendable {
     public var count: Int { ends.last ?? 0 }
     /// A hexadecimal hash of the files and of what is taken of them.
     public let fingerprint: String
+    /// The files that are read: those of records, and a mixture's own.
+    private(set) var paths: [String]
 
     /// The records of the sources, one source after the other. `seed` decides what `random` takes.
     public init(_ sources: [Source], seed: UInt64 = 0, limits: RecordLimits = RecordLimits()) throws
@@ -120,6 +122,7 @@ public struct RecordCollection: Sendable {
         self.parts = parts
         self.ends = ends
         fingerprint = String(hash, radix: 16)
+        paths = sources.map(\.path)
     }
 
     /// A record file, several in braces (`dir/{a,b}.json`), or a mixture's YAML file.
@@ -128,6 +131,7 @@ public struct RecordCollection: Sendable {
         let sources =
             try isMixture ? Mixture.sources(path) : Self.expanded(path).map { Source(path: $0) }
         try self.init(sources, seed: seed, limits: limits)
+        if isMixture { paths.append(path) }
     }
 
     /// The file and the position in it of a record below ``count``.

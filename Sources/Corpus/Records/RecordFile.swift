@@ -78,7 +78,7 @@ public final class RecordFile: Sendable {
         }
     }
 
-    /// Hash of the id of a record as the file spells it, without decoding it; 0 where it has none.
+    /// Hash of the text of a record's id, without decoding the record; 0 where it has none.
     func idHash(at position: Int) -> UInt64 { index.ids[position] }
 
     /// Positions whose id an earlier record already has.

@@ -34,7 +34,7 @@ struct RecordIndexFile {
     }
 
     private let path: String
-    private static let mark: [UInt64] = [0x31_78_64_69_61_73_6C_76]  // "vlsaidx1"
+    private static let mark: [UInt64] = [0x32_78_64_69_61_73_6C_76]  // "vlsaidx2"
 
     init(path: String) {
         let folder = (path as NSString).deletingLastPathComponent

@@ -7,7 +7,7 @@ struct RecordIndex: Equatable {
     var starts: [UInt64] = []
     /// Bytes of each record.
     var lengths: [UInt32] = []
-    /// Hash of each record's `id` as it is spelt; 0 where there is none.
+    /// Hash of the text of each record's `id`; 0 where there is none.
     var ids: [UInt64] = []
 
     mutating func append(_ range: Range<Int>, id: UInt64, path: String) throws(CorpusError) {
@@ -188,15 +188,21 @@ struct RecordScanner {
         let start = ahead.position
         if ahead.next == UInt8(ascii: "\"") {
             guard ahead.skipString(limit: limit) else { return nil }
-        } else {
-            while let byte = ahead.next, byte != UInt8(ascii: ","), byte != UInt8(ascii: "}"),
-                byte > 0x20
+            let spelling = UnsafeRawBufferPointer(rebasing: bytes[start..<ahead.position])
+            if spelling.contains(UInt8(ascii: "\\")),
+                case .string(let text)? = try? JSONParser.parse(spelling, depthLimit: 1)
             {
-                ahead.position += 1
+                return stableHash(text)
             }
+            return stableHash(UnsafeRawBufferPointer(rebasing: spelling.dropFirst().dropLast()))
         }
-        return stableHash(
-            UnsafeRawBufferPointer(rebasing: bytes[start..<min(ahead.position, limit)]))
+        while let byte = ahead.next, byte != UInt8(ascii: ","), byte != UInt8(ascii: "}"), byte > 0x20
+        {
+            ahead.position += 1
+        }
+        let value = bytes[start..<min(ahead.position, limit)]
+        return value.elementsEqual("null".utf8)
+            ? nil : stableHash(UnsafeRawBufferPointer(rebasing: value))
     }
 
     private func find(_ byte: UInt8, from: Int, to: Int) -> Int? {

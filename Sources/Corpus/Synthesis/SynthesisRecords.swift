@@ -1,3 +1,5 @@
+import Prompting
+
 extension Synthesis {
     /// The instruction record of a picture, in LLaVA's schema.
     ///
@@ -6,7 +8,7 @@ extension Synthesis {
     /// `caption`, `kind`, `fine` for what a snapshot is too small for and, for a part, the index
     /// `parent`.
     public static func record(_ picture: Picture, id: String, image: String) -> Record {
-        var record = record(picture, id: id, opening: Record.imageToken)
+        var record = record(picture, id: id, opening: Turn.imagePlaceholder)
         record.images = [image]
         record.extra.members += [
             .init("caption", .string(picture.caption)),
@@ -39,7 +41,7 @@ extension Synthesis {
         return Record(
             id: id, images: [image],
             turns: [
-                RecordTurn(from: .human, value: Record.imageToken + "\n" + wording),
+                RecordTurn(from: .human, value: Turn.imagePlaceholder + "\n" + wording),
                 RecordTurn(from: .gpt, value: picture.caption),
             ])
     }

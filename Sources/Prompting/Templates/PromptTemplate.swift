@@ -32,8 +32,8 @@ public struct TemplateSchema: Sendable, Equatable {
 /// Which code has the cell in row {{row}}, column {{column}} of a {{rows}} x {{columns}} grid?
 /// ```
 /// The front matter names the task, all fields the text uses and, where there are several, the answer's
-/// format. Values are written as they are, never HTML-escaped. Sections over a field are allowed; partials,
-/// changed delimiters, blocks, pragmas and transforms are not.
+/// format. Values are written as they are, never HTML-escaped. A tag is a field or a comment: sections would have
+/// nothing to decide, as every field always has a value, and partials, blocks, pragmas and the like are refused too.
 public struct PromptTemplate: Sendable {
     /// The file.
     public let path: String
@@ -117,8 +117,9 @@ public struct PromptTemplate: Sendable {
         while last > first, lines[last - 1].allSatisfy(\.isWhitespace) { last -= 1 }
         let text = lines[first..<last].joined(separator: "\n")
         guard !text.isEmpty else { throw bad(end + 1, "has no text after its front matter") }
-        if let line = lines[first..<last].firstIndex(where: { $0.contains(Turn.imagePlaceholder) })
-        {
+        if let line = lines[first..<last].firstIndex(where: {
+            Turn.imageCount(in: String($0)) > 0
+        }) {
             throw bad(line + 1, "must not hold <image>; the picture is placed by the conversation")
         }
         let used = try Self.tags(of: text, path: path, firstLine: first + 1)
@@ -130,10 +131,8 @@ public struct PromptTemplate: Sendable {
         }
         do {
             compiled = try MustacheTemplate(string: "{{%CONTENT_TYPE:TEXT}}\n" + text)
-        } catch let error as MustacheTemplate.ParserError {
-            throw bad(
-                min(first + max(1, error.context.lineNumber - 1), last),
-                "is not a mustache template: \(Self.summary(error.error))")
+        } catch {
+            throw bad(first + 1, "is not a mustache template: \(error)")
         }
         self.path = path
         self.task = schema.task
@@ -172,7 +171,7 @@ public struct PromptTemplate: Sendable {
             rest = rest[close.upperBound...]
             let mark = tag.first
             if mark == "!" { continue }
-            if let mark, "{&#^/".contains(mark) { tag = tag.dropFirst() }
+            if let mark, "{&".contains(mark) { tag = tag.dropFirst() }
             let name = tag.trimmingCharacters(in: .whitespaces)
             guard !name.isEmpty,
                 name.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") })
@@ -183,14 +182,5 @@ public struct PromptTemplate: Sendable {
             found.append((name, tagLine))
         }
         return found
-    }
-
-    private static func summary(_ error: any Error) -> String {
-        switch error as? MustacheTemplate.Error {
-        case .sectionCloseNameIncorrect?: "a section is closed by another name"
-        case .unfinishedName?: "a tag is not closed"
-        case .expectedSectionEnd?: "a section is not closed"
-        default: "\(error)"
-        }
     }
 }

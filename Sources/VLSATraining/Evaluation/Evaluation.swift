@@ -267,7 +267,7 @@ extension Record {
                 } else if let next = named.popFirst() ?? nil {
                     kind = next
                 }
-                let text = question.value.replacingOccurrences(of: Record.imageToken, with: "")
+                let text = Turn.pieces(of: question.value).joined()
                 result.append(
                     (kind, text.trimmingCharacters(in: .whitespacesAndNewlines), turn.value))
             }

@@ -55,7 +55,7 @@ public struct FoundationRun {
             let file = try RecordFile(path: plan.data.path + "/" + name)
             for index in 0..<min(file.count, 4000) {
                 let turns = try file.record(at: index).turns
-                texts += turns.map { " " + $0.value.replacing(Turn.imagePlaceholder, with: "") }
+                texts += turns.map { " " + Turn.pieces(of: $0.value).joined() }
             }
         }
         let trained = try BPETrainer(vocabularySize: plan.vocabulary).train(texts)

@@ -8,9 +8,11 @@ public struct DataPage {
     private var page: HTMLPage
     /// Longer side of a picture on the page, pixels.
     private let pictureSide = 560
+    private let colourLevels: Int
 
-    /// A page without records. `note` says what they are.
-    public init(title: String, note: String) {
+    /// A page without records. `note` says what they are; colours in answers are counted in `colourLevels`.
+    public init(title: String, note: String, colourLevels: Int = 256) {
+        self.colourLevels = colourLevels
         page = HTMLPage(title: title)
         page.add(Self.style)
         page.paragraph(note)
@@ -47,11 +49,13 @@ public struct DataPage {
         html += "</div>"
         for (index, turn) in record.turns.enumerated() {
             let mark = CognitionMark(turn)
+            let before = index > 0 ? CognitionMark(record.turns[index - 1]) : nil
+            let hasColours = before?.task.needsCodebook == false || mark?.task == .pxFind
             let label = mark.map { " · \($0.task.rawValue) <b>\(index + 1)</b>" } ?? ""
             html +=
                 "<div class=\"turn \(turn.from.rawValue)\(mark == nil ? "" : " asked")\">"
                 + "<span class=\"dim\">\(turn.from.rawValue)\(label)</span>"
-                + "<pre>\(escaped(turn.value))</pre></div>"
+                + "<pre>\(hasColours ? swatched(turn.value) : escaped(turn.value))</pre></div>"
         }
         if let tokens {
             let count = tokens.prompt.ids.count
@@ -68,6 +72,24 @@ public struct DataPage {
             "<section><h2>\(escaped(place))</h2><p class=\"wrong\">\(escaped(problem))</p></section>")
     }
 
+    /// The text with a patch of each colour that it names before it.
+    private func swatched(_ text: String) -> String {
+        let colour = #/(?:^|[\s(]|(?:<px_r_))(\d{1,3})(?:,|><px_g_)(\d{1,3})(?:,|><px_b_)(\d{1,3})/#
+        var html = ""
+        var rest = text.startIndex
+        for match in text.matches(of: colour) {
+            let levels = [match.output.1, match.output.2, match.output.3].map {
+                "\(min(255, (Int($0) ?? 0) * 255 / (colourLevels - 1)))"
+            }
+            let place = text[match.range].firstIndex { !$0.isWhitespace } ?? match.range.lowerBound
+            html +=
+                escaped(String(text[rest..<place]))
+                + "<i class=\"swatch\" style=\"background:rgb(\(levels.joined(separator: ",")))\"></i>"
+            rest = place
+        }
+        return html + escaped(String(text[rest...]))
+    }
+
     // MARK: Pictures
 
     private func figure(
@@ -81,6 +103,11 @@ public struct DataPage {
         let shown = resized(picture.pixels, width: size.width, height: size.height)
         let bytes = try shown.encoded(as: .jpeg(quality: 85))
         var drawing = ""
+        let ring = max(width, height) / 50 + 1
+        /// Too small to be seen without a ring around it.
+        func isTiny(_ region: CognitionRegion) -> Bool {
+            60 * max(region.right - region.left, region.bottom - region.top) < max(width, height)
+        }
         for (turn, mark) in marks {
             let kind = mark.task.needsCodebook ? "codes" : "colours"
             for region in mark.regions {
@@ -88,17 +115,31 @@ public struct DataPage {
                 drawing +=
                     "<rect class=\"\(kind)\" x=\"\(region.left)\" y=\"\(region.top)\" width=\"\(w)\" "
                     + "height=\"\(h)\"/>"
-                if 60 * max(w, h) < max(width, height) {  // too small to be seen: a ring around it
+                if let cells = mark.cells {
+                    let lines =
+                        (1..<cells.columns).map {
+                            "M\(region.left + $0 * w / cells.columns) \(region.top)v\(h)"
+                        }
+                        + (1..<cells.rows).map {
+                            "M\(region.left) \(region.top + $0 * h / cells.rows)h\(w)"
+                        }
+                    drawing += "<path class=\"\(kind)\" d=\"\(lines.joined())\"/>"
+                }
+                if isTiny(region) {
                     drawing +=
                         "<circle class=\"\(kind)\" cx=\"\(region.left)\" cy=\"\(region.top)\" "
-                        + "r=\"\(max(width, height) / 50 + 1)\"/>"
+                        + "r=\"\(ring)\"/>"
                 }
             }
             if let first = mark.regions.first {
                 let letter = max(8, max(width, height) / 26)
+                // Beside a ring, on the side where there is room.
+                let isLeft = first.left + ring + 2 * letter > width
+                let beside = isTiny(first) ? (isLeft ? -1 : 1) * (ring + letter / 4) : 0
+                let y = isTiny(first) ? first.top + letter / 3 : first.top
                 drawing +=
-                    "<text class=\"\(kind)\" x=\"\(first.left)\" "
-                    + "y=\"\(max(letter, first.top))\" font-size=\"\(letter)\">\(turn + 1)</text>"
+                    "<text class=\"\(kind)\" x=\"\(first.left + beside)\" y=\"\(max(letter, y))\" "
+                    + "font-size=\"\(letter)\"\(beside < 0 ? " text-anchor=\"end\"" : "")>\(turn + 1)</text>"
             }
         }
         let svg =
@@ -113,18 +154,29 @@ public struct DataPage {
     private func spans(_ prompt: PromptIDs, _ tokenizer: Tokenizer) -> String {
         var decoder = tokenizer.streamingDecoder(skippingSpecial: false)
         var html = ""
+        var ids: [String] = []  // several where a character is of several tokens
+        var isOn = false
+        func close(_ text: String) {
+            guard !ids.isEmpty else { return }
+            html +=
+                "<span\(isOn ? " class=\"on\"" : "") title=\"\(ids.joined(separator: " "))\">"
+                + "\(escaped(text))</span>"
+            ids = []
+        }
         for (id, isSupervised) in zip(prompt.ids, prompt.isSupervised) {
-            let text: String
             if id == PromptIDs.imageToken {
-                html += "<span>\(escaped(decoder.finish()))</span><i>[picture]</i>"
+                close(decoder.finish())
+                html += "<i>[picture]</i>"
                 decoder = tokenizer.streamingDecoder(skippingSpecial: false)
                 continue
-            } else {
-                text = decoder.append(id)
             }
-            html += "<span\(isSupervised ? " class=\"on\"" : "") title=\"\(id)\">\(escaped(text))</span>"
+            let text = decoder.append(id)
+            ids.append("\(id)")
+            isOn = isSupervised
+            if !text.isEmpty { close(text) }
         }
-        return html + escaped(decoder.finish())
+        close(decoder.finish())
+        return html
     }
 
     private static let style = """
@@ -137,10 +189,12 @@ public struct DataPage {
         .tokens { background: var(--soft); padding: 8px 12px; border-radius: 6px; font-size: .9rem; }
         .tokens span { outline: 1px solid var(--line); } .tokens .on { background: #1a7f4b55; }
         summary { cursor: pointer; color: var(--dim); }
-        .tiles { display: inline-block; } .tiles rect, .tiles circle { fill: none; stroke-width: 2;
-          vector-effect: non-scaling-stroke; }
-        rect.codes, circle.codes { stroke: #2f7bff; } rect.colours, circle.colours { stroke: #ff8a00; }
-        .tiles text { font-family: system-ui, sans-serif; font-weight: 700; paint-order: stroke; stroke: #fff;
+        .tiles { display: inline-block; }
+        .tiles rect, .tiles circle, .tiles path { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }
+        .tiles path { stroke-width: 1; } .tiles .codes { stroke: #2f7bff; } .tiles .colours { stroke: #ff8a00; }
+        .swatch { display: inline-block; width: .9em; height: .9em; margin: 0 3px; vertical-align: -.1em;
+          outline: 1px solid var(--line); }
+        .tiles text.codes, .tiles text.colours { font-family: system-ui, sans-serif; font-weight: 700; paint-order: stroke; stroke: #fff;
           stroke-width: 3px; vector-effect: non-scaling-stroke; }
         text.codes { fill: #2f7bff; } text.colours { fill: #d26a00; }
         </style>

@@ -26,7 +26,11 @@ struct YAMLSession {
                     "\"\(text)\" is none of " + words.joined(separator: ", ")
                         + (nearest.map { "; did you mean \"\($0)\"?" } ?? ""))
             }
-            throw badValue(node, path, context.debugDescription)
+            // A section may refuse the value of one of its keys.
+            let place = context.codingPath.dropFirst(path.count).reduce(node) {
+                $0[$1.stringValue]?.value ?? $0
+            }
+            throw badValue(place, context.codingPath, context.debugDescription)
         } catch let error as StrictYAMLError {
             throw error
         } catch {
