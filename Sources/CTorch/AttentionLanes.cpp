@@ -17,6 +17,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
+#include <utility>
 
 namespace ctorch {
 
@@ -134,19 +136,45 @@ INLINE void load_rows(const T *from, int64_t stride, int64_t rows, int64_t width
   }
 }
 
-// Rows as left factors: in place where they are fp32, else widened into `room`.
+// fp32 rows [rows][pitch], each number times `factor`.
 template <typename T>
-INLINE Numbers widened(const T *from, int64_t stride, int64_t rows, int64_t width, float *room) {
-  if constexpr (std::is_same_v<T, float>) {
-    return {from, stride, 1};
-  } else {
-    load_rows(from, stride, rows, width, room, whole_lanes(width));
-    return {room, whole_lanes(width), 1};
+INLINE void store_rows(const float *from, int64_t pitch, float factor, int64_t rows, int64_t width, T *to,
+                       int64_t stride) {
+  for (int64_t t = 0; t < rows; t++) {
+    by_lanes(width, [&](int64_t i, int64_t count) VECTORIZED {
+      store<T>(to + t * stride + i, load(from + t * pitch + i) * factor, count);
+    });
   }
 }
 
-INLINE Numbers from_row(Numbers a, int64_t row) { return {a.data + row * a.row, a.row, a.step}; }
 INLINE Numbers turned(Numbers a) { return {a.data, a.step, a.row}; }
+
+// Keys and values of one head as left factors, a chunk at a time: in place where they are fp32, else widened.
+template <typename T> struct Room {
+  const AttentionProblem &p;
+  const T *keys, *values;
+  float *wide_keys = nullptr, *wide_values = nullptr;
+
+  INLINE Room(const AttentionProblem &problem, int64_t b, int64_t shared, Scratch &scratch)
+      : p(problem), keys(p.key.at<T>(b, shared)), values(p.value.at<T>(b, shared)) {
+    if constexpr (!std::is_same_v<T, float>) {
+      wide_keys = scratch.take<float>(held_keys * whole_lanes(p.width));
+      wide_values = scratch.take<float>(held_keys * whole_lanes(p.depth));
+    }
+  }
+
+  INLINE std::pair<Numbers, Numbers> chunk(int64_t from, int64_t count) const {
+    const T *key = keys + from * p.key.row, *value = values + from * p.value.row;
+    if constexpr (std::is_same_v<T, float>) {
+      return {{key, p.key.row, 1}, {value, p.value.row, 1}};
+    } else {
+      const int64_t width = whole_lanes(p.width), depth = whole_lanes(p.depth);
+      load_rows(key, p.key.row, count, p.width, wide_keys, width);
+      load_rows(value, p.value.row, count, p.depth, wide_values, depth);
+      return {{wide_keys, width, 1}, {wide_values, depth, 1}};
+    }
+  }
+};
 
 // MARK: Weights
 
@@ -255,10 +283,8 @@ INLINE void forward_task(const AttentionProblem &p, const HeadsView &out, float 
                          int64_t first, int64_t last) {
   const int64_t width = whole_lanes(p.width), depth = whole_lanes(p.depth);
   const int64_t keys = p.causal ? std::min(p.keys, last * edge) : p.keys;
-  const bool widens = !std::is_same_v<T, float>;
-  Scratch scratch(4 * ((widens ? keys * (width + depth) : 0) + edge * (width + depth + held_keys)) + 1024);
-  Numbers key = widened(p.key.at<T>(b, shared), p.key.row, keys, p.width, scratch.take<float>(widens ? keys * width : 0));
-  Numbers value = widened(p.value.at<T>(b, shared), p.value.row, keys, p.depth, scratch.take<float>(widens ? keys * depth : 0));
+  Scratch scratch(4 * ((held_keys + edge) * (width + depth) + edge * held_keys) + 1024);
+  Room<T> room(p, b, shared, scratch);
   auto *query = scratch.take<float>(width * edge);
   auto *result = scratch.take<float>(depth * edge);
   auto *scores = scratch.take<float>(held_keys * edge);
@@ -272,12 +298,12 @@ INLINE void forward_task(const AttentionProblem &p, const HeadsView &out, float 
       const int64_t end = p.causal ? std::min(keys, start + edge) : keys;
       for (int64_t from = 0; from < end; from += held_keys) {
         const Place place = place_of(p, b, head, start, from, end);
-        multiply<2, false>(from_row(key, from), query, edge, scores, edge, place.count, p.width);
+        const auto [key, value] = room.chunk(from, place.count);
+        multiply<2, false>(key, query, edge, scores, edge, place.count, p.width);
         if (p.weighting == Weighting::softmax) softmax(scores, place, running, result, p.depth);
         else silu(scores, place.count);
-        Numbers turned_value = turned(from_row(value, from));
-        if (from == 0) multiply<2, false>(turned_value, scores, edge, result, edge, p.depth, place.count);
-        else multiply<2, true>(turned_value, scores, edge, result, edge, p.depth, place.count);
+        if (from == 0) multiply<2, false>(turned(value), scores, edge, result, edge, p.depth, place.count);
+        else multiply<2, true>(turned(value), scores, edge, result, edge, p.depth, place.count);
       }
       Floats factors[2] = {p.factor, p.factor};
       if (p.weighting == Weighting::softmax) {
@@ -303,39 +329,43 @@ INLINE void forward_task(const AttentionProblem &p, const HeadsView &out, float 
 
 struct Wanted {
   HeadsView query, key, value;  // null where not wanted
+  float *partial;               // of the queries' derivatives, [parts][B][H][T up][width up] in columns; null for one part
 };
 
-// What one task adds to the derivatives of a head's keys and values, [keys][width up] and [keys][depth up].
-struct Sums {
-  float *key, *value;
-};
-
-// Blocks of 32 queries `first` ..< `last` of all heads that share key head `shared`.
+// Chunks of held_keys `first` ..< `last` for all heads that share key head `shared`.
 template <typename T>
 INLINE void backward_task(const AttentionProblem &p, const HeadsView &out, const HeadsView &gradient,
-                          const float *sums, const Wanted &wanted, const Sums &added, int64_t b, int64_t shared,
+                          const float *sums, const Wanted &wanted, int64_t b, int64_t shared, int64_t part,
                           int64_t first, int64_t last) {
   const int64_t width = whole_lanes(p.width), depth = whole_lanes(p.depth);
-  const int64_t keys = p.causal ? std::min(p.keys, last * edge) : p.keys;
-  const bool widens = !std::is_same_v<T, float>;
-  Scratch scratch(4 * ((widens ? keys * (width + depth) : 0) + edge * (3 * width + 3 * depth + 2 * held_keys)) + 1024);
-  Numbers key = widened(p.key.at<T>(b, shared), p.key.row, keys, p.width, scratch.take<float>(widens ? keys * width : 0));
-  Numbers value = widened(p.value.at<T>(b, shared), p.value.row, keys, p.depth, scratch.take<float>(widens ? keys * depth : 0));
+  const int64_t from_key = first * held_keys, to_key = std::min(p.keys, last * held_keys), keys = to_key - from_key;
+  Scratch scratch(4 * ((keys + held_keys + 3 * edge) * (width + depth) + 2 * edge * held_keys) + 1024);
+  Room<T> room(p, b, shared, scratch);
+  auto *key_sum = scratch.take<float>(keys * width);
+  auto *value_sum = scratch.take<float>(keys * depth);
   auto *query = scratch.take<float>(width * edge);
   auto *query_rows = scratch.take<float>(width * edge);
-  auto *query_sum = scratch.take<float>(width * edge);
+  auto *own_sum = scratch.take<float>(width * edge);
   auto *incoming = scratch.take<float>(depth * edge);
   auto *incoming_rows = scratch.take<float>(depth * edge);
   auto *result = scratch.take<float>(depth * edge);
   auto *weights = scratch.take<float>(held_keys * edge);
   auto *derivatives = scratch.take<float>(held_keys * edge);
+  std::fill(key_sum, key_sum + keys * width, 0.0f);
+  std::fill(value_sum, value_sum + keys * depth, 0.0f);
   std::fill(query_rows, query_rows + width * edge, 0.0f);
   std::fill(incoming_rows, incoming_rows + depth * edge, 0.0f);
 
-  const int64_t group = p.heads / p.shared;
+  const int64_t group = p.heads / p.shared, blocks = (p.queries + edge - 1) / edge;
   for (int64_t head = shared * group; head < (shared + 1) * group; head++) {
-    for (int64_t start = first * edge; start < std::min(last * edge, p.queries); start += edge) {
+    for (int64_t start = 0; start < p.queries; start += edge) {
       const int64_t rows = std::min(edge, p.queries - start);
+      const int64_t end = p.causal ? std::min(to_key, start + edge) : to_key;
+      float *query_sum = own_sum;
+      if (wanted.partial) {
+        query_sum = wanted.partial + (((part * p.batch + b) * p.heads + head) * blocks + start / edge) * width * edge;
+      }
+      std::fill(query_sum, query_sum + width * edge, 0.0f);
       const T *asked = p.query.at<T>(b, head) + start * p.query.row;
       const T *came = gradient.at<T>(b, head) + start * gradient.row;
       load_columns(asked, p.query.row, rows, p.width, score_scale(p), query);
@@ -355,64 +385,70 @@ INLINE void backward_task(const AttentionProblem &p, const HeadsView &out, const
           }
         }
       }
-      const int64_t end = p.causal ? std::min(keys, start + edge) : keys;
-      for (int64_t from = 0; from < end; from += held_keys) {
+      for (int64_t from = from_key; from < end; from += held_keys) {
         const Place place = place_of(p, b, head, start, from, end);
-        multiply<2, false>(from_row(key, from), query, edge, weights, edge, place.count, p.width);
-        multiply<2, false>(from_row(value, from), incoming, edge, derivatives, edge, place.count, p.depth);
+        const auto [key, value] = room.chunk(from, place.count);
+        multiply<2, false>(key, query, edge, weights, edge, place.count, p.width);
+        multiply<2, false>(value, incoming, edge, derivatives, edge, place.count, p.depth);
         if (p.weighting == Weighting::softmax) {
           weigh<Weighting::softmax>(weights, derivatives, place, logarithms, means);
         } else {
           weigh<Weighting::silu>(weights, derivatives, place, logarithms, means);
         }
         if (wanted.query.data) {
-          Numbers turned_key = turned(from_row(key, from));
-          if (from == 0) multiply<2, false>(turned_key, derivatives, edge, query_sum, edge, p.width, place.count);
-          else multiply<2, true>(turned_key, derivatives, edge, query_sum, edge, p.width, place.count);
+          multiply<2, true>(turned(key), derivatives, edge, query_sum, edge, p.width, place.count);
         }
-        if (added.key) {
-          add_product({derivatives, edge, 1}, query_rows, added.key + from * width, width, place.count, rows);
+        if (wanted.key.data) {
+          add_product({derivatives, edge, 1}, query_rows, key_sum + (from - from_key) * width, width, place.count, rows);
         }
-        if (added.value) {
-          add_product({weights, edge, 1}, incoming_rows, added.value + from * depth, depth, place.count, rows);
+        if (wanted.value.data) {
+          add_product({weights, edge, 1}, incoming_rows, value_sum + (from - from_key) * depth, depth, place.count,
+                      rows);
         }
       }
-      if (wanted.query.data) {
+      if (wanted.query.data && !wanted.partial) {
         const Floats factors[2] = {p.scale * p.factor, p.scale * p.factor};
         store_columns(query_sum, factors, rows, p.width, wanted.query.at<T>(b, head) + start * wanted.query.row,
                       wanted.query.row);
       }
     }
   }
-}
-
-// Adds what `parts` tasks found, each [keys][pitch], and writes it as rows of `width` times `factor`.
-template <typename T>
-INLINE void join(const float *sums, int64_t parts, int64_t part_stride, int64_t keys, int64_t pitch, int64_t width,
-                 float factor, T *to, int64_t stride) {
-  for (int64_t t = 0; t < keys; t++) {
-    by_lanes(width, [&](int64_t i, int64_t count) VECTORIZED {
-      Floats sum = load(sums + t * pitch + i);
-      for (int64_t part = 1; part < parts; part++) sum += load(sums + part * part_stride + t * pitch + i);
-      store<T>(to + t * stride + i, sum * factor, count);
-    });
+  if (wanted.key.data) {
+    store_rows(key_sum, width, p.scale * p.factor, keys, p.width,
+               wanted.key.at<T>(b, shared) + from_key * wanted.key.row, wanted.key.row);
+  }
+  if (wanted.value.data) {
+    store_rows(value_sum, depth, p.factor, keys, p.depth,
+               wanted.value.at<T>(b, shared) + from_key * wanted.value.row, wanted.value.row);
   }
 }
 
-// Tasks for each group of heads: more than one where there are fewer groups than threads.
-int64_t parts_of(const AttentionProblem &p) {
-  const int64_t groups = p.batch * p.shared, blocks = (p.queries + edge - 1) / edge;
-  const int64_t wanted = groups >= 2 * at::get_num_threads() ? 1 : (2 * at::get_num_threads() + groups - 1) / groups;
-  return std::max<int64_t>(1, std::min(wanted, blocks / 2));
+// Adds what the parts found for the 32 queries of a block, and writes it.
+template <typename T>
+INLINE void join_parts(const AttentionProblem &p, const Wanted &wanted, int64_t parts, int64_t row, int64_t block) {
+  const int64_t width = whole_lanes(p.width), blocks = (p.queries + edge - 1) / edge, start = block * edge;
+  const int64_t stride = p.batch * p.heads * blocks * width * edge;
+  float *sum = wanted.partial + (row * blocks + block) * width * edge;
+  for (int64_t part = 1; part < parts; part++) {
+    for (int64_t i = 0; i < width * edge; i += lanes) store(sum + i, load(sum + i) + load(sum + part * stride + i));
+  }
+  const Floats factors[2] = {p.scale * p.factor, p.scale * p.factor};
+  store_columns(sum, factors, std::min(edge, p.queries - start), p.width,
+                wanted.query.at<T>(row / p.heads, row % p.heads) + start * wanted.query.row, wanted.query.row);
 }
 
-// body(group, part, first block of queries, last) for all tasks.
-template <typename Body> void for_tasks(const AttentionProblem &p, int64_t parts, const Body &body) {
-  const int64_t blocks = (p.queries + edge - 1) / edge;
+// Tasks for each group of heads: more than one where there are few groups for the threads. `most` there can be.
+int64_t parts_of(const AttentionProblem &p, int64_t most) {
+  const int64_t groups = p.batch * p.shared, threads = at::get_num_threads();
+  return groups >= 2 * threads ? 1 : std::max<int64_t>(1, std::min((2 * threads + groups - 1) / groups, most));
+}
+
+// body(group, part, first, last) for all groups and parts, on the threads; `count` things are divided into parts.
+template <typename Body> void for_tasks(const AttentionProblem &p, int64_t parts, int64_t count, const Body &body) {
   parallel_for(0, p.batch * p.shared * parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; task++) {
       const int64_t group = task / parts, part = task % parts;
-      body(group, part, blocks * part / parts, blocks * (part + 1) / parts);
+      body(group, part, count * part / parts, count * (part + 1) / parts);
     }
   });
 }
@@ -420,7 +456,8 @@ template <typename Body> void for_tasks(const AttentionProblem &p, int64_t parts
 }  // namespace
 
 template <typename T> void lane_attention(const AttentionProblem &p, const HeadsView &out, float *sums) {
-  for_tasks(p, parts_of(p), [&](int64_t group, int64_t, int64_t first, int64_t last) {
+  const int64_t blocks = (p.queries + edge - 1) / edge;
+  for_tasks(p, parts_of(p, blocks / 2), blocks, [&](int64_t group, int64_t, int64_t first, int64_t last) {
     vectorized([&]() VECTORIZED { forward_task<T>(p, out, sums, group / p.shared, group % p.shared, first, last); });
   });
 }
@@ -429,37 +466,24 @@ template <typename T>
 void lane_attention_backward(const AttentionProblem &p, const HeadsView &out, const HeadsView &gradient,
                              const float *sums, const HeadsView &query_gradient, const HeadsView &key_gradient,
                              const HeadsView &value_gradient) {
-  const int64_t parts = parts_of(p), groups = p.batch * p.shared;
-  const int64_t width = whole_lanes(p.width), depth = whole_lanes(p.depth);
-  const int64_t key_size = key_gradient.data ? p.keys * width : 0;
-  const int64_t value_size = value_gradient.data ? p.keys * depth : 0;
-  Scratch scratch(4 * groups * parts * (key_size + value_size) + 1024);
-  auto *key_sums = key_size ? scratch.take<float>(groups * parts * key_size) : nullptr;
-  auto *value_sums = value_size ? scratch.take<float>(groups * parts * value_size) : nullptr;
-  for_tasks(p, parts, [&](int64_t group, int64_t part, int64_t first, int64_t last) {
-    Sums added{};
-    if (key_sums) added.key = key_sums + (group * parts + part) * key_size;
-    if (value_sums) added.value = value_sums + (group * parts + part) * value_size;
-    std::fill(added.key, added.key + key_size, 0.0f);
-    std::fill(added.value, added.value + value_size, 0.0f);
+  const int64_t chunks = (p.keys + held_keys - 1) / held_keys, blocks = (p.queries + edge - 1) / edge;
+  const int64_t parts = parts_of(p, chunks), rows = p.batch * p.heads;
+  Wanted wanted{query_gradient, key_gradient, value_gradient, nullptr};
+  std::optional<Scratch> partial;
+  if (parts > 1 && query_gradient.data) {
+    const int64_t count = parts * rows * blocks * whole_lanes(p.width) * edge;
+    partial.emplace(4 * count);
+    wanted.partial = partial->take<float>(count);
+  }
+  for_tasks(p, parts, chunks, [&](int64_t group, int64_t part, int64_t first, int64_t last) {
     vectorized([&]() VECTORIZED {
-      backward_task<T>(p, out, gradient, sums, {query_gradient, key_gradient, value_gradient}, added,
-                       group / p.shared, group % p.shared, first, last);
+      backward_task<T>(p, out, gradient, sums, wanted, group / p.shared, group % p.shared, part, first, last);
     });
   });
-  parallel_for(0, groups, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t group = begin; group < end; group++) {
-      const int64_t b = group / p.shared, head = group % p.shared;
-      vectorized([&]() VECTORIZED {
-        if (key_sums) {
-          join<T>(key_sums + group * parts * key_size, parts, key_size, p.keys, width, p.width, p.scale * p.factor,
-                  key_gradient.at<T>(b, head), key_gradient.row);
-        }
-        if (value_sums) {
-          join<T>(value_sums + group * parts * value_size, parts, value_size, p.keys, depth, p.depth, p.factor,
-                  value_gradient.at<T>(b, head), value_gradient.row);
-        }
-      });
+  if (!wanted.partial) return;
+  parallel_for(0, rows * blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; task++) {
+      vectorized([&]() VECTORIZED { join_parts<T>(p, wanted, parts, task / blocks, task % blocks); });
     }
   });
 }

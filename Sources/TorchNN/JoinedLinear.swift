@@ -25,9 +25,21 @@ public struct JoinedLinear {
     /// - Parameter input: `[…, in]`.
     /// - Returns: every layer's `[…, out]`.
     public func callAsFunction(_ input: Tensor) -> [Tensor] {
-        let (weights, biases) = (layers.map(\.weight), layers.compactMap(\.bias))
-        guard Tensor.lieTogether(weights) else { return layers.map { $0(input) } }
-        let all = input.linear(.joined(weights), bias: biases.isEmpty ? nil : .joined(biases))
+        guard let all = product(input) else { return layers.map { $0(input) } }
         return zip(layers, all.split(sizes: widths, axis: -1)).map { $0.adapted($1, of: input) }
+    }
+
+    /// `function(first(x)) * second(x)` of two layers of one width: the gated linear unit.
+    public func gated(_ function: Tensor.Nonlinearity, _ input: Tensor) -> Tensor {
+        if layers.allSatisfy({ $0.adapter == nil }), let all = product(input) { return all.gatedHalves(function) }
+        let outputs = self(input)
+        return .gated(function, gate: outputs[0], up: outputs[1])
+    }
+
+    /// All layers' own outputs side by side, where their weights lie together.
+    private func product(_ input: Tensor) -> Tensor? {
+        let (weights, biases) = (layers.map(\.weight), layers.compactMap(\.bias))
+        guard Tensor.lieTogether(weights) else { return nil }
+        return input.linear(.joined(weights), bias: biases.isEmpty ? nil : .joined(biases))
     }
 }

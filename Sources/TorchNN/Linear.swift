@@ -36,6 +36,12 @@ public struct Linear {
         adapted(input.linear(weight, bias: bias), of: input)
     }
 
+    /// `function(x W^T + b)`, the bias and the function in one pass.
+    public func activated(_ function: Tensor.Nonlinearity, _ input: Tensor) -> Tensor {
+        guard adapter == nil else { return self(input).activated(function) }
+        return input.linear(weight).activated(function, bias: bias)
+    }
+
     /// What the layer's own product gives for `input`, and the adapter's output.
     func adapted(_ output: Tensor, of input: Tensor) -> Tensor {
         guard let adapter else { return output }

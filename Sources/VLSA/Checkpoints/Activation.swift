@@ -27,13 +27,13 @@ public enum Activation: String, Codable, Equatable, Sendable {
         }
     }
 
-    /// The function of every element.
-    public func callAsFunction(_ x: Tensor) -> Tensor {
+    /// The function of every element, as tensors take it.
+    public var function: Tensor.Nonlinearity {
         switch self {
-        case .quickGELU: x.quickGELU()
-        case .gelu: x.gelu()
-        case .geluTanh: x.gelu(tanh: true)
-        case .silu: x.silu()
+        case .quickGELU: .quickGELU
+        case .gelu: .gelu
+        case .geluTanh: .geluTanh
+        case .silu: .silu
         }
     }
 }

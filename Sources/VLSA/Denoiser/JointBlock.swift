@@ -15,8 +15,7 @@ struct Modulation {
 
 /// `LN(x) (1 + scale) + shift`.
 func modulated(_ x: Tensor, shift: Tensor, scale: Tensor) -> Tensor {
-    x.layerNorm(weight: nil, bias: nil, epsilon: 1e-6, width: x.shape[x.rank - 1]) * (scale + 1)
-        + shift
+    x.modulatedNorm(scale: scale, shift: shift, epsilon: 1e-6)
 }
 
 /// Queries, keys and values of one stream, with its optional norms of queries and keys.

@@ -77,8 +77,7 @@ struct GatedFeedForward {
     }
 
     func callAsFunction(_ x: Tensor) -> Tensor {
-        let entered = entry(x)
-        return down(activation(entered[0]) * entered[1])
+        down(entry.gated(activation.function, x))
     }
 }
 

@@ -20,7 +20,7 @@ public struct TokenLoss {
 }
 
 extension LanguageModel {
-    /// Loss at chosen places; logits exist nowhere else.
+    /// Loss at chosen places; logits exist nowhere else, and there for a part of the vocabulary at a time.
     ///
     /// - Parameters:
     ///   - hidden: normed, `[B, T, D]`.
@@ -35,10 +35,9 @@ extension LanguageModel {
         }
         let chosen = hidden.reshaped([-1, width])
             .selecting(Tensor(rows, shape: [rows.count], device: hidden.device), axis: 0)
-        let sum = Tensor.crossEntropy(
-            logits: chosen.linear(head),
-            targets: Tensor(targets, shape: [targets.count], device: hidden.device),
-            reduction: .sum)
+        let sum = Tensor.linearCrossEntropy(
+            hidden: chosen, weight: head,
+            targets: Tensor(targets, shape: [targets.count], device: hidden.device))
         return TokenLoss(sum: sum, count: rows.count)
     }
 

@@ -45,7 +45,7 @@ struct AttentionProjection {
     func callAsFunction(_ x: Tensor) -> Tensor {
         let y = shortcut(norm3(x)) + attention(norm1(x))
         let inner = innerNorm(norm2(y))
-        return y + down(gate(inner).gelu(tanh: true) * up(inner))
+        return y + down(.gated(.geluTanh, gate: gate(inner), up: up(inner)))
     }
 
     private func attention(_ x: Tensor) -> Tensor {

@@ -13,6 +13,6 @@ public struct Projector {
 
     /// `[..., tower width]` to `[..., language width]`.
     public func callAsFunction(_ features: Tensor) -> Tensor {
-        linear2(linear1(features).gelu())
+        linear2(linear1.activated(.gelu, features))
     }
 }

@@ -116,8 +116,7 @@ struct DINOv2Layer {
     }
 
     private func feedForward(_ x: Tensor) -> Tensor {
-        guard isGated else { return second(activation(first(x))) }
-        let halves = first(x).chunked(2, axis: -1)
-        return second(halves[0].silu() * halves[1])
+        guard isGated else { return second(first.activated(activation.function, x)) }
+        return second(first(x).gatedHalves(.silu))
     }
 }

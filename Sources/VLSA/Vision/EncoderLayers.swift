@@ -32,7 +32,7 @@ struct FeedForward {
     let second: Linear
     let activation: Activation
 
-    func callAsFunction(_ x: Tensor) -> Tensor { second(activation(first(x))) }
+    func callAsFunction(_ x: Tensor) -> Tensor { second(first.activated(activation.function, x)) }
 }
 
 /// The pre-norm layer that CLIP and SigLIP share, names included.
