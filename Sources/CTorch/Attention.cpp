@@ -5,6 +5,7 @@
 #include "Vectors.h"
 
 #include <ATen/Functions.h>
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -98,6 +99,14 @@ Kernel kernel_for(const at::Tensor &query) {
                                                                                             : Kernel::lanes;
 }
 
+// In how many parts backward takes the keys, so that the sums of keys' and values' derivatives that the threads hold
+// beside each other stay within 256 MiB: with one wide head and the tokens of many tiles each is as large as the tokens.
+int64_t parts_of_keys(const AttentionProblem &p) {
+  const int64_t sums = std::max<int64_t>(p.batch * p.shared, 2 * at::get_num_threads());
+  const int64_t bytes = sums * p.keys * (p.width + p.depth) * static_cast<int64_t>(sizeof(float));
+  return std::min((bytes >> 28) + 1, std::max<int64_t>(1, p.keys / 1024));
+}
+
 // Keeps its inputs, its result and one fp32 number a query; the weights are worked out again backward.
 struct InBlocks : torch::autograd::Function<InBlocks> {
   static at::Tensor forward(AutogradContext *context, const at::Tensor &query, const at::Tensor &key,
@@ -143,8 +152,28 @@ struct InBlocks : torch::autograd::Function<InBlocks> {
       return empty_by_token(tensor.size(0), tensor.size(1), tensor.size(2), tensor.size(3), tensor.options());
     };
     at::Tensor dq = like(0, q), dk = like(1, k), dv = like(2, v);
-    run_backward(static_cast<Kernel>(context->saved_data["kernel"].toInt()), q.scalar_type(), problem, view(out),
-                 view(gradient), sums.defined() ? sums.const_data_ptr<float>() : nullptr, view(dq), view(dk), view(dv));
+    auto run = [&](const at::Tensor &query) {
+      run_backward(static_cast<Kernel>(context->saved_data["kernel"].toInt()), q.scalar_type(), problem, view(out),
+                   view(gradient), sums.defined() ? sums.const_data_ptr<float>() : nullptr, view(query), view(dk),
+                   view(dv));
+    };
+    const int64_t parts = problem.causal || bias.defined() ? 1 : parts_of_keys(problem);
+    if (parts == 1) {
+      run(dq);
+      return {dq, dk, dv, {}, {}, {}, {}, {}};
+    }
+    // Every key adds to the queries' derivatives on its own.
+    at::Tensor whole_k = k, whole_v = v, whole_dk = dk, whole_dv = dv, part = like(0, q), sum;
+    for (int64_t i = 0; i < parts; i++) {
+      const int64_t start = whole_k.size(2) * i / parts, length = whole_k.size(2) * (i + 1) / parts - start;
+      auto cut = [&](const at::Tensor &tensor) { return tensor.defined() ? tensor.narrow(2, start, length) : tensor; };
+      k = cut(whole_k), v = cut(whole_v), dk = cut(whole_dk), dv = cut(whole_dv);
+      problem.keys = length, problem.key = view(k), problem.value = view(v);
+      run(part);
+      if (part.defined()) sum = sum.defined() ? sum.add_(part) : part.to(at::kFloat, false, /*copy=*/true);
+    }
+    if (dq.defined()) dq.copy_(sum);
+    dk = whole_dk, dv = whole_dv;
     return {dq, dk, dv, {}, {}, {}, {}, {}};
   }
 };

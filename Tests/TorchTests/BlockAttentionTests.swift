@@ -26,6 +26,8 @@ import Testing
         Shape(heads: 2, shared: 2, queries: 70, keys: 130, width: 64, depth: 64, causal: true),
         Shape(heads: 2, shared: 1, queries: 100, keys: 290, width: 32, depth: 32, mask: .bool),
         Shape(heads: 2, shared: 2, queries: 33, keys: 65, width: 16, depth: 16, mask: .bias),
+        // Wide and long enough for keys to be taken in parts.
+        Shape(heads: 1, shared: 1, queries: 75, keys: 9001, width: 1024, depth: 1024),
     ]
 
     static func leaf(_ shape: [Int], _ seed: UInt64) -> Tensor {
