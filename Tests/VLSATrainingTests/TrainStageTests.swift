@@ -81,17 +81,17 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         let names = try FileManager.default.contentsOfDirectory(atPath: run.pictures).sorted()
         #expect(
             names == [3, 6].flatMap { step in
-                ["components", "gathered"].map { "step-\(step)-\($0).png" }
+                ["components", "gathered", "looked"].map { "step-\(step)-\($0).png" }
                     + (0..<3).map { "step-\(step)-reconstruction-\($0).png" }
             })
-        let picture = try PictureReader().read(path: run.pictures + "/" + names[2])
+        let picture = try PictureReader().read(path: run.pictures + "/" + names[3])
         #expect(picture.width > 400 && picture.height > 300)
         let events = try FileManager.default.contentsOfDirectory(atPath: run.path)
             .first { $0.hasPrefix("events.out") }
         let bytes = try Data(contentsOf: URL(fileURLWithPath: run.path + "/" + (events ?? "")))
         #expect(bytes.range(of: Data("reconstruction/2".utf8)) != nil)
         let page = try String(contentsOfFile: run.report, encoding: .utf8)
-        #expect(page.components(separatedBy: "data:image/png;base64,").count == 11)
+        #expect(page.components(separatedBy: "data:image/png;base64,").count == 13)
         #expect(page.contains("The run is finished") && page.contains("unreadable_picture"))
         let metrics = try String(contentsOfFile: run.metrics, encoding: .utf8)
         #expect(metrics.contains("\"modelFLOPPerSecond\":"))
