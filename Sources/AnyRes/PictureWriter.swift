@@ -63,6 +63,13 @@ private func write(_ pixels: Pixels, as format: EncodedFormat, to path: String) 
     do {
         try Data(bytes).write(to: URL(fileURLWithPath: path), options: .atomic)
     } catch {
-        throw PictureError.unwritable(name: path, reason: "\(error.localizedDescription)")
+        throw PictureError.unwritable(name: path, reason: reason(of: error))
     }
+}
+
+/// What the system says, which Foundation keeps beneath its own words.
+private func reason(of error: any Error) -> String {
+    let beneath = (error as NSError).userInfo[NSUnderlyingErrorKey] as? any Error
+    guard let beneath = beneath as NSError?, beneath.domain == NSPOSIXErrorDomain else { return "\(error)" }
+    return String(cString: strerror(Int32(beneath.code)))
 }

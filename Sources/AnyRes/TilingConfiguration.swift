@@ -9,7 +9,7 @@ public enum Tiling: String, Codable, Sendable, CaseIterable {
 }
 
 /// Where a picture sits in its padding.
-public enum Padding: String, Codable, Sendable {
+public enum Padding: String, Codable, CaseIterable, Sendable {
     /// At the top left, padding right and below.
     case corner
     /// In the middle; an odd pixel of padding goes right or below.
@@ -17,7 +17,7 @@ public enum Padding: String, Codable, Sendable {
 }
 
 /// What the snapshot is a small copy of.
-public enum SnapshotSource: String, Codable, Sendable {
+public enum SnapshotSource: String, Codable, CaseIterable, Sendable {
     /// The padded picture, so that snapshot and tiles share one frame.
     case padded
     /// The picture without padding, its aspect ignored.
@@ -25,7 +25,7 @@ public enum SnapshotSource: String, Codable, Sendable {
 }
 
 /// How a literal resolution list is read, which decides between candidates of equal fit.
-public enum TieOrder: String, Codable, Sendable {
+public enum TieOrder: String, Codable, CaseIterable, Sendable {
     /// Pairs are (width, height), as in the official code.
     case llava
     /// Pairs are (height, width), as in Hugging Face's processor.
@@ -33,7 +33,7 @@ public enum TieOrder: String, Codable, Sendable {
 }
 
 /// How the `square` tiling makes a square.
-public enum SquareFit: String, Codable, Sendable {
+public enum SquareFit: String, Codable, CaseIterable, Sendable {
     /// Padded to a square, then resized.
     case pad
     /// Resized by its shortest edge, then its centre cut out.

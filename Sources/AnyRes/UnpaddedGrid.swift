@@ -1,5 +1,5 @@
 /// How the length of an unpadded feature grid is cut to a whole number.
-public enum UnpadRounding: String, Codable, Sendable {
+public enum UnpadRounding: String, Codable, CaseIterable, Sendable {
     /// Truncated from the raw double, as in the official code.
     case llava
     /// Rounded at the seventh decimal first, as in Hugging Face's.

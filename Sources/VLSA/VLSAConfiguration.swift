@@ -26,7 +26,7 @@ public struct ChatConfiguration: Codable, Equatable, Sendable {
 }
 
 /// The sections that a stage file and a model's `config.json` share: how a picture is cut, compressed and
-/// rebuilt. In a stage file each may be left out; the previous stage's value then stays.
+/// rebuilt. In a stage file each may be left out, and each key of one; the previous stage's value then stays.
 public struct StageSections: Codable, Equatable, Sendable {
     public var picture: TilingConfiguration?
     public var features: FeatureSelection?
@@ -35,6 +35,8 @@ public struct StageSections: Codable, Equatable, Sendable {
     public var epigone: EpigoneConfiguration?
     public var objective: ObjectiveConfiguration?
     public var chat: ChatConfiguration?
+    /// The keys that were read, as `objective.time.shift`; nil for sections that count whole.
+    var stated: Set<String>?
 
     public init(
         picture: TilingConfiguration? = nil, features: FeatureSelection? = nil,
@@ -102,9 +104,10 @@ public struct VLSAConfiguration: Codable, Equatable, Sendable {
             epigone: epigone, objective: objective, chat: chat)
     }
 
-    /// The same with every section that `sections` states put in its place.
-    public func replacing(_ sections: StageSections) -> VLSAConfiguration {
+    /// The same with what `sections` states put in its place.
+    public func replacing(_ sections: StageSections) throws -> VLSAConfiguration {
         var result = self
+        let sections = try sections.laid(over: self.sections)
         if let picture = sections.picture { result.picture = picture }
         if let features = sections.features { result.features = features }
         if let perceiver = sections.perceiver { result.perceiver = perceiver }

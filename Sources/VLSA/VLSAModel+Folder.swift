@@ -37,23 +37,24 @@ extension VLSAModel {
     ///
     /// - Parameters:
     ///   - sections: what a later stage changes in the saved configuration.
+    ///   - denoiser: folder of a denoiser in place of the saved one, or where there is none; `latents` likewise.
     ///   - addingTokens: the language model's vocabulary gets those of them that it lacks.
     ///   - lora: adapters that a stage asks for: new ones, or the folder's own to be trained on.
     ///   - forInference: leaves the denoiser and Epigone out: answering does not need them.
     public convenience init(
         folder: String, replacing sections: StageSections = StageSections(),
-        addingTokens tokens: [String] = [], dtype: DType = .float32, device: Device = .cpu, seed: UInt64 = 0,
+        denoiser: String? = nil, latents: String? = nil, addingTokens tokens: [String] = [], dtype: DType = .float32, device: Device = .cpu, seed: UInt64 = 0,
         lora: LoRAConfiguration? = nil, forInference: Bool = false
     ) throws {
         try self.init(
-            folder: folder, replacing: sections, addingTokens: tokens, lora: lora,
-            forInference: forInference, store: ParameterStore(dtype: dtype, device: device, seed: seed))
+            folder: folder, replacing: sections, denoiser: denoiser, latents: latents,
+            addingTokens: tokens, lora: lora, forInference: forInference, store: ParameterStore(dtype: dtype, device: device, seed: seed))
     }
 
     /// As above, its parameters in a `store` that is empty.
     convenience init(
         folder: String, replacing sections: StageSections = StageSections(),
-        addingTokens tokens: [String] = [], lora: LoRAConfiguration? = nil,
+        denoiser: String? = nil, latents: String? = nil, addingTokens tokens: [String] = [], lora: LoRAConfiguration? = nil,
         forInference: Bool = false, store: ParameterStore
     ) throws {
         let checkpoint = try CheckpointFolder(folder)
@@ -62,7 +63,7 @@ extension VLSAModel {
                 path: folder, problem: "its config.json says \(checkpoint.kind), not vlsa")
         }
         let saved = try checkpoint.configuration(VLSAConfiguration.self)
-        var configuration = saved.replacing(sections)
+        var configuration = try saved.replacing(sections)
         if forInference { configuration.objective.kind = .none }
         func part(_ name: String) -> String? {
             let path = folder + "/" + name
@@ -70,7 +71,7 @@ extension VLSAModel {
         }
         let folders = PartFolders(
             vision: folder + "/vision", language: folder + "/language",
-            denoiser: part("denoiser"), latents: part("latents"))
+            denoiser: denoiser ?? part("denoiser"), latents: latents ?? part("latents"))
         for part in configuration.alignerParts(from: saved) {
             try checkpoint.offerWeights(to: store, at: part) { _ in
                 { name in
@@ -94,9 +95,9 @@ extension VLSAModel {
     ///   - lora: adapters that the stage asks for.
     public convenience init(
         following previous: VLSAModel, replacing sections: StageSections,
-        addingTokens tokens: [String] = [], dtype: DType, lora: LoRAConfiguration? = nil
+        denoiser: String? = nil, latents: String? = nil, addingTokens tokens: [String] = [], dtype: DType, lora: LoRAConfiguration? = nil
     ) throws {
-        let configuration = previous.configuration.replacing(sections)
+        let configuration = try previous.configuration.replacing(sections)
         let store = ParameterStore(dtype: dtype, device: .meta, seed: 0)
         for part in configuration.alignerParts(from: previous.configuration) {
             for (name, tensor) in previous.store.saved(under: part) {
@@ -109,6 +110,8 @@ extension VLSAModel {
         var folders = previous.folders
         (folders.projector, folders.perceiver) = (nil, nil)
         if previous.reconstruction == nil { (folders.denoiser, folders.latents) = (nil, nil) }
+        if let denoiser { folders.denoiser = denoiser }
+        if let latents { folders.latents = latents }
         // The previous stage's folder would have its added tokens; the language folder it came from has not.
         let grown = previous.addedTokens.compactMap(previous.tokenizer.token)
         try self.init(

@@ -146,7 +146,7 @@ public final class VLSAModel {
         guard let denoiserFolder = folders.denoiser, let latentsFolder = folders.latents else {
             throw VLSAError.configuration(
                 "objective.kind is reconstruction, which needs the folders model.denoiser and "
-                    + "model.latents")
+                    + "model.latents (beside model.folder where a model without them goes on)")
         }
         let denoiser = try CheckpointFolder(denoiserFolder).denoiser(into: store, at: "denoiser")
         let (context, pooled) = (
@@ -216,6 +216,14 @@ public final class VLSAModel {
                     "picture.pinpoints has a resolution of \(tiles) tiles, more than picture.maxTiles, "
                         + "\(picture.maxTiles)")
             }
+        }
+        guard
+            !configuration.perceiver.isEnabled || configuration.perceiver.cropPosition == .off
+                || picture.snapshotSource == .padded
+        else {
+            throw VLSAError.configuration(
+                "perceiver.cropPosition is gaussian, which takes snapshot and tiles to share one frame; set "
+                    + "picture.snapshotSource: padded or perceiver.cropPosition: off")
         }
         let side = vision.configuration.imageSize
         guard configuration.picture.tileWidth == side, configuration.picture.tileHeight == side else {
@@ -365,14 +373,15 @@ public final class VLSAModel {
 
         var visual: Tensor?
         if let reconstruction, let seen, let pooled = seen.pooled {
+            let own = zip(samples, generators).flatMap { sample, generator in
+                sample.pictures.map { _ in generator }
+            }
             let z = reconstruction.targets(
                 of: pictures, keys: samples.flatMap(\.pictureKeys), cache: latentCache,
-                device: store.device)
+                generators: own, device: store.device)
             visual = reconstruction.loss(
                 of: z, tokens: watched(seen.tokens, for: "visual"), pooled: pooled,
-                generators: zip(samples, generators).flatMap { sample, generator in
-                    sample.pictures.map { _ in generator }
-                }, isCheckpointed: checkpointedParts.contains(.denoiser))
+                generators: own, isCheckpointed: checkpointedParts.contains(.denoiser))
         }
         return VLSALosses(
             text: text?.sum, textCount: batch.targets.count, visual: visual,

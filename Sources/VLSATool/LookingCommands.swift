@@ -11,7 +11,9 @@ struct ReconstructCommand: ParsableCommand {
         discussion: """
             Writes a PNG with each picture's original, what the frozen latents keep of it, and what the denoiser \
             makes of noise with nothing but the visual tokens as prompt; prints PSNR and SSIM against the original. \
-            The same seed gives the same picture.
+            What another picture's tokens make (the next one's, with several) and the picture's mean colour come to \
+            is printed beside it: a reconstruction that follows its picture is nearer. The same seed gives the same \
+            picture.
 
             Example: vlsa reconstruct --model runs/3/model --image photo.jpg --out rebuilt.png --steps 28
             """)
@@ -24,6 +26,7 @@ struct ReconstructCommand: ParsableCommand {
     @Option(help: "Seed of the noise.") var seed: UInt64 = 1
 
     func validate() throws {
+        try requirePNG(out)
         guard steps > 0 else { throw ValidationError("--steps must be above 0") }
         guard guidance.isFinite else { throw ValidationError("--guidance must be a number") }
     }
@@ -40,6 +43,10 @@ struct ReconstructCommand: ParsableCommand {
         for (path, picture) in zip(image, rebuilt) {
             print("\(path): latent, decoded: \(picture.codecScore.text)")
             print("\(path): from noise: \(picture.score.text)")
+            if let swapped = picture.swappedScore {
+                print("\(path): from noise with another picture's tokens: \(swapped.text)")
+            }
+            print("\(path): the mean colour: \(picture.constantScore.text)")
         }
         print(out)
     }
@@ -67,16 +74,20 @@ struct AttendCommand: ParsableCommand {
 
     private func points() throws -> [(x: Double, y: Double)] {
         try at.map { text in
-            let numbers = text.split(separator: ",").compactMap { Double($0) }
-            guard numbers.count == 2, numbers.allSatisfy({ (0...1).contains($0) }) else {
-                throw ValidationError("--at \(text): write it as x,y with both in 0...1")
-            }
-            return (numbers[0], numbers[1])
+            let numbers = text.split(separator: ",", omittingEmptySubsequences: false).map { Double($0) }
+            guard numbers.count == 2, let x = numbers[0], let y = numbers[1],
+                (0...1).contains(x), (0...1).contains(y)
+            else { throw ValidationError("--at \(text): write it as x,y with both in 0...1") }
+            return (x, y)
         }
     }
 
     func validate() throws {
+        try requirePNG(out)
         _ = try points()
+        guard prompt?.contains("<image>") != true else {
+            throw ValidationError("--prompt: leave <image> out; the picture stands before the question")
+        }
         guard prompt == nil || at.isEmpty else {
             throw ValidationError("--at is for the perceiver; leave it or --prompt out")
         }
@@ -120,6 +131,8 @@ struct FeaturesCommand: ParsableCommand {
     @Option(parsing: .upToNextOption, help: "Picture files.") var image: [String]
     @Option(help: "The PNG to write.") var out: String
 
+    func validate() throws { try requirePNG(out) }
+
     func run() throws {
         for path in model { try requireExisting(path, "--model") }
         for path in image { try requireExisting(path, "--image") }
@@ -136,6 +149,12 @@ struct FeaturesCommand: ParsableCommand {
         }
         try writePNG(componentSheet(rows, title: "Visual tokens").pixels(), to: out)
         print(out)
+    }
+}
+
+private func requirePNG(_ out: String) throws {
+    guard out.lowercased().hasSuffix(".png") else {
+        throw ValidationError("--out \(out): a PNG is written; end the name in .png")
     }
 }
 

@@ -49,6 +49,37 @@ struct TilerTests {
         }
     }
 
+    @Test("a square shows the whole picture, or the largest square in its middle")
+    func squareCoverage() throws {
+        for seed in 0..<500 {
+            var numbers = SeededNumbers(UInt64(seed))
+            let side = Int.random(in: 4...40, using: &numbers)
+            let configuration = TilingConfiguration(
+                tiling: .square, tileWidth: side, tileHeight: side,
+                padding: Bool.random(using: &numbers) ? .corner : .centre,
+                squareFit: SquareFit.allCases[seed % 3])
+            let (width, height) = (
+                Int.random(in: 1...600, using: &numbers), Int.random(in: 1...600, using: &numbers)
+            )
+            let plan = try Tiler(configuration).plan(width: width, height: height)
+            let name: Comment = "seed \(seed): \(width) x \(height), \(configuration)"
+            #expect(plan.tileCount == 0, name)
+            let (shown, whole) = (plan.snapshotRect, Double(width * height))
+            let seen = shown.intersection(plan.bounds)?.area ?? 0
+            guard configuration.squareFit == .crop else {
+                #expect(abs(seen - whole) < 1e-6 * whole, name)
+                continue
+            }
+            #expect(abs(seen - shown.area) < 1e-6 * whole, name)
+            // Whole along the short side; along the long one to half a pixel of the resized picture.
+            let (short, long) = (Double(min(width, height)), Double(max(width, height)))
+            let pixel = long / Double(max(plan.scaled.width, plan.scaled.height))
+            #expect(abs(seen - short * short) <= short * short * pixel / long + 1e-6, name)
+            let middle = width > height ? shown.centre.x : shown.centre.y
+            #expect(abs(middle - long / 2) <= pixel, name)
+        }
+    }
+
     @Test("places and points are inverse, tokens included")
     func inversion() throws {
         for seed in 0..<2000 {

@@ -34,6 +34,18 @@ struct WritingTests {
         }
     }
 
+    @Test("what the system says of a place is passed on")
+    func unwritableReasons() throws {
+        let folder = try TemporaryFolder()
+        let dot = Pixels(width: 1, height: 1, colour: [0, 0, 0])
+        for (path, expected) in [
+            ("/nowhere/x.png", "No such file or directory"), (folder.path, "Is a directory"),
+        ] {
+            let error = #expect(throws: PictureError.self) { try writePNG(dot, to: path) }
+            #expect("\(try #require(error))".hasSuffix(expected), "\(String(describing: error))")
+        }
+    }
+
     @Test("drawings over their background")
     func drawing() throws {
         let svg = """

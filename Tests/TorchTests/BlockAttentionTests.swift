@@ -41,6 +41,8 @@ import Testing
         Shape(heads: 2, shared: 1, queries: 100, keys: 290, width: 32, depth: 32, mask: .bool),
         Shape(heads: 2, shared: 2, queries: 33, keys: 65, width: 16, depth: 16, mask: .bias),
         Shape(heads: 2, shared: 1, queries: 17, keys: 150, width: 20, depth: 52),
+        // Few heads and many keys, which are taken in parts backward.
+        Shape(heads: 1, shared: 1, queries: 75, keys: 1001, width: 64, depth: 64),
     ]
 
     static func leaf(_ shape: [Int], _ seed: UInt64, _ dtype: DType = .bfloat16) -> Tensor {

@@ -10,7 +10,7 @@ import TorchNN
 @Suite struct LatentCacheTests {
     static func cache(_ folder: String, _ model: VLSAModel) throws -> LatentCache {
         let codec = try #require(model.reconstruction).latents
-        return LatentCache(
+        return try LatentCache(
             try ContentStore(folder: folder, limit: 1 << 24), codec: codec, in: model.store)
     }
 
@@ -88,5 +88,31 @@ import TorchNN
         #expect(cache.store.use.damaged == 2)
         #expect(try Self.targets(model, cache).bytes() == plain)
         #expect(cache.store.use.hits == 2)
+    }
+
+    /// Numbers that change latents without being weights.
+    @Test(arguments: [
+        ("\"scaling_factor\": 1.5305", "\"scaling_factor\": 9"),
+        ("\"shift_factor\": 0.0609", "\"shift_factor\": 0"),
+        ("\"norm_num_groups\": 4", "\"norm_num_groups\": 2"),
+    ])
+    func anotherConfigurationOfTheSameWeightsIsEncodedAnew(text: String, other: String) throws {
+        let copy = try TemporaryFolder.make()
+        let fixture = GoldenFixture("autoencoder_kl")
+        let weights = "/diffusion_pytorch_model.safetensors"
+        try FileManager.default.createSymbolicLink(
+            atPath: copy + weights, withDestinationPath: fixture.path + weights)
+        let old = try String(contentsOfFile: fixture.path + "/config.json", encoding: .utf8)
+        try #require(old.contains(text))
+        try old.replacing(text, with: other).write(
+            toFile: copy + "/config.json", atomically: true, encoding: .utf8)
+        let networks = try [fixture.path, copy, fixture.path].map { path in
+            let store = ParameterStore(seed: 1)
+            let codec = try CheckpointFolder(path).latentCodec(into: store, at: "latents")
+            return try LatentCache(
+                ContentStore(folder: TemporaryFolder.make(), limit: 1 << 20), codec: codec, in: store
+            ).network
+        }
+        #expect(networks[0] == networks[2] && networks[0] != networks[1])
     }
 }

@@ -99,6 +99,40 @@ import TorchNN
         #expect(sheet.width > 900 && sheet.height > 600)
     }
 
+    @Test func aRebuiltPictureIsComparedWithAnothersAndWithItsMean() throws {
+        let model = try Self.disturbed()
+        let pictures = [
+            try TinyStack.picture(width: 60, height: 40, seed: 4),
+            try TinyStack.picture(width: 20, height: 70, seed: 5),
+        ]
+        let rebuilt = try model.rebuild(pictures, steps: 3, seed: 7)
+        #expect(rebuilt[0].swapped == rebuilt[1].rebuilt && rebuilt[1].swapped == rebuilt[0].rebuilt)
+        #expect(rebuilt[0].rebuilt != rebuilt[1].rebuilt)
+        #expect(
+            rebuilt[0].swappedScore == PictureSimilarity(of: rebuilt[1].rebuilt, to: rebuilt[0].original))
+        #expect(try model.rebuild([pictures[0]], steps: 1)[0].swapped == nil)
+        // No other single colour is nearer.
+        let original = rebuilt[0].original
+        let best = rebuilt[0].constantScore.decibels
+        for shift in [-3, 3] {
+            for channel in 0..<3 {
+                let sum = stride(from: channel, to: original.bytes.count, by: 3)
+                    .reduce(0) { $0 + Int(original.bytes[$1]) }
+                var colour = [UInt8](repeating: 128, count: 3)
+                colour[channel] = UInt8(sum / (56 * 56) + shift)
+                let other = Pixels(width: 56, height: 56, colour: colour)
+                #expect(PictureSimilarity(of: other, to: original).decibels < best)
+            }
+        }
+        // Seen in a coarser cut, held against the finer one.
+        var coarse = TinyStack.configuration.picture
+        coarse.maxTiles = 1
+        let small = try Tiler(coarse).tile(pictures[0].paddedPicture())
+        let held = try model.rebuild([small], steps: 3, seed: 7, originals: [pictures[0]])[0]
+        #expect(held.original == original && held.roundTrip == rebuilt[0].roundTrip)
+        #expect(held.rebuilt == (try model.rebuild([small], steps: 3, seed: 7)[0].rebuilt))
+    }
+
     @Test func aModelWithoutDenoiserCannotRebuild() throws {
         var configuration = TinyStack.configuration
         configuration.objective.kind = .none
@@ -249,6 +283,18 @@ import TorchNN
             [(picture, [("a", components), ("b", components)])], title: "tokens"
         ).pixels()
         #expect(sheet.width >= 3 * 320)
+    }
+
+    @Test func captionsOfNarrowPanelsHaveRoomAndLongWordsAreCut() throws {
+        let bar = Pixels(width: 4, height: 30, colour: [255, 0, 0])
+        let rows = [(0..<6).map { PictureSheet.Panel(bar, "token \($0), 12.34 dB") }]
+        let sheet = PictureSheet(title: String(repeating: "x", count: 300), rows: rows)
+        #expect(rows[0][0].width >= 90)
+        #expect(try sheet.pixels().width >= 6 * 90)
+        let lines = sheet.lines(sheet.title + " end", width: 400, size: 18)
+        #expect(lines.joined() == sheet.title + " end")
+        #expect(Set(lines.dropLast().map(\.count)).count == 1)
+        #expect(lines.allSatisfy { Double($0.count) * 7.4 * 18 / 13 <= 400 })
     }
 
     @Test func panelsKeepTheirPixels() throws {

@@ -1,3 +1,4 @@
+import AnyRes
 import Foundation
 import Testing
 import Torch
@@ -25,6 +26,76 @@ import TorchNN
     @Test func logitNormalIsTheSigmoidOfANormal() {
         let sampling = TimeSampling(density: .logitNormal, mean: 0.5, deviation: 2, shift: 1)
         #expect(abs(sampling.time(uniform: 0, normal: -0.25) - 0.5) < 1e-12)
+    }
+
+    /// The limits that are let through, for every draw.
+    @Test(arguments: [-1, 0, 1.29, 1.75])
+    func modeTimesStayWithinTheirRange(scale: Double) {
+        let sampling = TimeSampling(density: .mode, modeScale: scale, shift: 3)
+        for step in 0...1000 {
+            let t = sampling.time(uniform: Double(step) / 1000, normal: 0)
+            #expect(t > -1e-9 && t < 1 + 1e-9, "\(t) at \(step)")
+        }
+    }
+
+    @Test func aScheduleCountsByItsPointsAndNotByTheWeight() {
+        var objective = ObjectiveConfiguration(
+            balance: .schedule, weight: 0, schedule: [WeightPoint(step: 0, weight: 1)])
+        #expect(objective.hasWeight)
+        objective.schedule[0].weight = 0
+        objective.weight = 1
+        #expect(!objective.hasWeight)
+    }
+
+    /// About half of the prompts are zeros, so that what the tokens are makes no difference; none without gradients.
+    @Test func promptsAreDroppedInTrainingAlone() throws {
+        var configuration = TinyStack.configuration
+        configuration.objective.promptDropout = 0.5
+        let model = try TinyStack.model(configuration)
+        for part in VLSAModel.parts { TinyStack.disturb(model, part) }
+        let reconstruction = try #require(model.reconstruction)
+        let z = Tensor.normal([1, 4, 14, 14], generator: Generator(seed: 1))
+        func dropped() -> Int {
+            (0..<40).count { seed in
+                let losses = [UInt64(5), 6].map { tokens in
+                    reconstruction.loss(
+                        of: z, tokens: Tensor.normal([1, 16, 32], generator: Generator(seed: tokens)),
+                        pooled: Tensor.normal([1, 32], generator: Generator(seed: tokens + 9)),
+                        generators: [Generator(seed: UInt64(seed))]
+                    ).item()
+                }
+                return losses[0] == losses[1]
+            }
+        }
+        #expect((8...32).contains(dropped()))
+        #expect(withoutGradients { dropped() } == 0)
+    }
+
+    /// Draws around the mean with the encoder's own deviation, another one for every generator.
+    @Test func sampledTargetsAreDrawnFromTheLatentsDistribution() throws {
+        var configuration = TinyStack.configuration
+        configuration.objective.pictureSize = 32
+        configuration.objective.latent = .sample
+        #expect(throws: VLSAError.self) { try TinyStack.model(configuration) }
+        var folders = try TinyStack.folders()
+        folders.latents = GoldenFixture("autoencoder_kl").path
+        let model = try VLSAModel(assembling: folders, configuration: configuration)
+        let reconstruction = try #require(model.reconstruction)
+        let picture = try TinyStack.picture(width: 60, height: 40, seed: 4)
+        let codec = try #require(reconstruction.latents as? AutoencoderKL)
+        func target(_ seed: UInt64?) -> Tensor {
+            reconstruction.targets(
+                of: [picture], generators: seed.map { [Generator(seed: $0)] }, device: .cpu)
+        }
+        let mean = target(nil)
+        #expect(target(1).floats() == target(1).floats())
+        #expect(target(1).floats() != target(2).floats() && target(1).floats() != mean.floats())
+        let square = resized(picture.paddedPicture(), width: 32, height: 32)
+        let pixels = Tensor(square.planar(), shape: [1, 3, 32, 32]).to(.float32) * (2 / 255) - 1
+        let deviation = codec.distribution(pixels).deviation * codec.configuration.scaling
+        let draws = (0..<200).map { (target($0) - mean) / deviation }
+        let spread = Tensor.stacked(draws, axis: 0).square().mean().item()
+        #expect(abs(spread - 1) < 0.02, "\(spread)")
     }
 
     @Test func aPerfectVelocityCostsNothingAndX0IsTSquaredTimesVelocity() {
@@ -98,8 +169,13 @@ import TorchNN
             "schedule"
         ),
         (#"{"balance": "schedule", "schedule": [{"step": 0, "weight": -1}]}"#, "schedule"),
+        (#"{"time": {"shift": 0}}"#, "shift"), (#"{"time": {"shift": -1}}"#, "shift"),
+        (#"{"time": {"deviation": -1}}"#, "deviation"),
+        (#"{"time": {"density": "mode", "modeScale": 50}}"#, "modeScale"),
+        (#"{"time": {"density": "mode", "modeScale": -1.1}}"#, "modeScale"),
+        (#"{"promptDropout": 1}"#, "promptDropout"), (#"{"promptDropout": -0.1}"#, "promptDropout"),
     ])
-    func impossibleBalancesAreRefusedByKey(json: String, key: String) throws {
+    func impossibleObjectivesAreRefusedByKey(json: String, key: String) throws {
         let error = #expect(throws: DecodingError.self) {
             try JSONDecoder().decode(ObjectiveConfiguration.self, from: Data(json.utf8))
         }

@@ -39,6 +39,8 @@ import TorchNN
         let error = #expect(throws: VLSAError.self) {
             try SAPerceiver.load(folder, expecting: asked, into: ParameterStore(seed: 1))
         }
-        #expect("\(try #require(error))".contains("model.perceiver: \(folder)"))
+        let message = "\(try #require(error))"
+        #expect(message.contains("model.perceiver: \(folder)"))
+        #expect(message.hasSuffix("asks for: heads 2 there, 4 here"), "\(message)")
     }
 }

@@ -20,6 +20,18 @@ import TorchNN
                 }
             }
         }
+        // One head, equation 2's other readings.
+        all.append(
+            PerceiverConfiguration(
+                activation: .silu, mixActivation: PerceiverActivation.none, scale: .none,
+                headCount: 1, normalizesInput: false))
+        all.append(
+            PerceiverConfiguration(
+                activation: .softmax, mixActivation: PerceiverActivation.none, scale: .count,
+                headCount: 1, cropPosition: .gaussian))
+        all.append(
+            PerceiverConfiguration(
+                activation: .silu, mixActivation: .softmax, scale: .count, headCount: 4))
         return all
     }()
 
@@ -78,24 +90,24 @@ import TorchNN
             return x.map { row in w.map { zip($0, row).map(*).reduce(0, +) } }
         }
         func attend(
-            _ q: [[Double]], _ k: [[Double]], _ v: [[Double]],
+            _ q: [[Double]], _ k: [[Double]], _ v: [[Double]], _ activation: PerceiverActivation,
             bias: (_ head: Int, _ query: Int, _ key: Int) -> Double
         ) -> [[Double]] {
             q.indices.map { i in
-                (0..<2).flatMap { head -> [Double] in
-                    let part = head * 4..<(head + 1) * 4
+                (0..<heads).flatMap { head -> [Double] in
+                    let part = head * width..<(head + 1) * width
                     var scores = k.indices.map { j in
                         var dot = zip(q[i][part], k[j][part]).map(*).reduce(0, +)
-                        if configuration.scale != .none { dot /= 2 }
+                        if configuration.scale != .none { dot /= Double(width).squareRoot() }
                         return dot + bias(head, i, j)
                     }
-                    if configuration.activation == .softmax {
+                    if activation == .softmax {
                         let top = scores.max() ?? 0
                         scores = scores.map { exp($0 - top) }
                         let sum = scores.reduce(0, +)
                         scores = scores.map { $0 / sum }
                     } else {
-                        scores = scores.map { $0 / (1 + exp(-$0)) }
+                        if activation == .silu { scores = scores.map { $0 / (1 + exp(-$0)) } }
                         if configuration.scale == .count {
                             scores = scores.map { $0 / Double(k.count) }
                         }
@@ -106,6 +118,7 @@ import TorchNN
                 }
             }
         }
+        let (heads, width) = (configuration.headCount, 8 / configuration.headCount)
         func add(_ a: [[Double]], _ b: [[Double]]) -> [[Double]] {
             zip(a, b).map { zip($0, $1).map(+) }
         }
@@ -129,9 +142,13 @@ import TorchNN
                 return -sharpness[head] * (dx * dx + dy * dy)
             }
         }
-        x = add(x, try apply("gather.o_proj", attend(q, k, v, bias: bias)))
+        x = add(x, try apply("gather.o_proj", attend(q, k, v, configuration.activation, bias: bias)))
         let n = try norm(x, "mix.norm")
-        x = add(x, try apply("mix.o_proj", attend(n, apply("mix.k_proj", n), n) { _, _, _ in 0 }))
+        let mixed = attend(
+            n, try apply("mix.k_proj", n), n,
+            configuration.mixActivation ?? configuration.activation
+        ) { _, _, _ in 0 }
+        x = add(x, try apply("mix.o_proj", mixed))
 
         let result = rows(tokens) + rows(pooled)
         let worst = zip(result, x).flatMap { zip($0, $1).map { abs($0 - $1) } }.max() ?? 1
@@ -166,11 +183,29 @@ import TorchNN
         }
     }
 
-    @Test func manyTilesFitIntoAGibibyte() async {
+    @Test func aGatherStepWithoutActivationIsRefused() {
+        #expect(throws: DecodingError.self) {
+            try JSONDecoder().decode(
+                PerceiverConfiguration.self, from: Data(#"{"act": "none"}"#.utf8))
+        }
+    }
+
+    @Test(arguments: [
+        (PerceiverConfiguration(), false), (PerceiverConfiguration(), true),
+        (PerceiverConfiguration(activation: .softmax, scale: .sqrt), false),
+        (PerceiverConfiguration(headCount: 8, cropPosition: .gaussian), false),
+        (
+            PerceiverConfiguration(
+                activation: .softmax, scale: .sqrt, headCount: 8, cropPosition: .gaussian), true
+        ),
+    ])
+    func manyTilesFitIntoAGibibyte(_ configuration: PerceiverConfiguration, isHalf: Bool) async {
         await #expect(processExitsWith: .success) {
+            [configuration = configuration as PerceiverConfiguration, isHalf = isHalf as Bool] in
             let cost = try PerceiverCost(
-                configuration: PerceiverConfiguration(activation: .silu), width: 1024, tokens: 576,
-                tiles: 36)
+                configuration: configuration, width: 1024, tokens: 576, tiles: 36,
+                dtype: isHalf ? .bfloat16 : .float32)
+            guard cost.extraBytes > 0 else { fatalError("the peak is not known") }
             guard cost.extraBytes < 1 << 30 else {
                 fatalError("\(cost.extraBytes >> 20) MiB")
             }

@@ -49,13 +49,22 @@ import TorchNN
         #expect(losses.visual == nil && losses.visualCount == 0 && losses.textCount > 0)
     }
 
-    @Test(
-        "gradients reach exactly what a stage trains",
-        arguments: [
-            ["perceiver", "projector", "epigone"],
-            ["perceiver", "projector", "epigone", "denoiser", "vision"], VLSAModel.parts,
-        ])
+    /// The `train:` lists of the package's stage files, and everything.
+    static let trained: [[String]] = {
+        let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+        let stages = tests.appendingPathComponent("../../Stages").standardizedFileURL.path
+        var lists: Set<[String]> = [VLSAModel.parts]
+        for name in FileManager.default.subpaths(atPath: stages) ?? [] where name.hasSuffix(".yaml") {
+            let text = (try? String(contentsOfFile: stages + "/" + name, encoding: .utf8)) ?? ""
+            guard let list = text.firstMatch(of: /\ntrain: \[(.+)\]/)?.output.1 else { continue }
+            lists.insert(list.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }.sorted())
+        }
+        return lists.sorted { $0.count < $1.count }
+    }()
+
+    @Test("gradients reach exactly what a stage trains", arguments: trained)
     func gradientsReachWhatIsTrained(_ parts: [String]) throws {
+        #expect(Self.trained.count >= 4)  // three stages and everything
         let model = try TinyStack.model()
         // Zero-initialised outputs hide what lies before them; move everything off its start.
         for part in VLSAModel.parts { TinyStack.disturb(model, part) }
@@ -118,6 +127,50 @@ import TorchNN
         let fixed = try VLSAModel(folder: folder, replacing: StageSections(objective: objective))
         #expect(fixed.balance == nil)
         #expect(try VLSAModel(folder: folder, forInference: true).balance == nil)
+    }
+
+    /// Before the first step the language model gets what it would get of the snapshot alone.
+    @Test(arguments: [PerceiverSpace.vision, .language])
+    func startsAsTheSnapshotOnlyModel(space: PerceiverSpace) throws {
+        var configuration = TinyStack.configuration
+        configuration.perceiver.space = space
+        let whole = try TinyStack.model(configuration)
+        configuration.perceiver.isEnabled = false
+        configuration.objective.kind = .none
+        let plain = try TinyStack.model(configuration)
+        let samples = try TinyStack.samples(whole)
+        let generators = samples.map { _ in Generator(seed: 1) }
+        for sample in samples where !sample.pictures.isEmpty {
+            let (a, b) = (whole.see(sample.pictures).rows, plain.see(sample.pictures).rows)
+            // The tower saw other batches: its products may be added up in another order.
+            #expect((a - b).abs().max().item() < 1e-6 * b.abs().max().item())
+        }
+        let texts = try [whole, plain].map {
+            try #require($0.losses(samples, generators: generators).text).item()
+        }
+        #expect(abs(texts[0] - texts[1]) < 1e-5 * texts[1])
+    }
+
+    /// Snapshot and tiles each through tower and projector, as pictures of their own, then the perceiver.
+    @Test func aPerceiverInLanguageSpaceWorksOnProjectedTokens() throws {
+        var configuration = TinyStack.configuration
+        configuration.perceiver.space = .language
+        let model = try TinyStack.model(configuration)
+        TinyStack.disturb(model, "perceiver")
+        configuration.perceiver.isEnabled = false
+        configuration.objective.kind = .none
+        let plain = try TinyStack.model(configuration)
+        let picture = try TinyStack.picture(width: 60, height: 40, seed: 4)  // 3 x 2 tiles
+        let tiler = try Tiler(configuration.picture)
+        let tiles = try (0..<6).map { try tiler.tile(picture.tilePixels($0)) }
+        let perceiver = try #require(model.perceiver)
+        let expected = perceiver(
+            plain.see([picture]).tokens, tiles: plain.see(tiles).rows.unsqueezed(0),
+            places: TokenPlaces(columns: 3, rows: 2, side: 4, device: .cpu))
+        let seen = model.see([picture])
+        #expect((seen.tokens - expected.tokens).abs().max().item() < 1e-5)
+        #expect((try #require(seen.pooled) - expected.pooled).abs().max().item() < 1e-5)
+        #expect((seen.tokens - plain.see([picture]).tokens).abs().max().item() > 1e-2)
     }
 
     @Test func savedAndLoadedAnswersTheSame() throws {
@@ -191,6 +244,12 @@ import TorchNN
         #expect(message { $0.objective.pictureSize = 96 }.contains("position table"))
         #expect(message { $0.perceiver.isEnabled = false }.contains("perceiver"))
         #expect(message { $0.perceiver.headCount = 5 }.contains("divide"))
+        #expect(message { $0.picture.snapshotSource = .original }.contains("snapshotSource: padded"))
+        #expect(
+            message {
+                $0.picture.snapshotSource = .original
+                $0.perceiver.cropPosition = .off
+            }.isEmpty)
     }
 
     @Test func aDenoiserThatDoesNotFitTheSavedEpigoneIsRefusedWithItsWidths() throws {

@@ -1,6 +1,9 @@
 import Corpus
+import Foundation
 import Testing
+import Torch
 
+@testable import VLSA
 @testable import VLSATraining
 
 @Suite struct EvaluationTests {
@@ -37,6 +40,50 @@ import Testing
         #expect(score.constantError == (0 + 20 + 30) / 9.0)
         #expect(NumberScore([("yes", "7")], period: 1) == nil)
         #expect(try #require(NumberScore([("7", "")], period: 1)).error == nil)
+    }
+
+    /// What the model sees differs, what it is to rebuild does not.
+    @Test func targetsDoNotFollowTheNumberOfTilesThatAreSeen() throws {
+        let files = try StageFiles()
+        let model = try StageParts(try files.plan()).model(.plan)
+        // Away from the start, where the perceiver gathers nothing and the denoiser says nothing.
+        let generator = Generator(seed: 5)
+        for (_, tensor) in model.store.tensors() where tensor.rank > 1 {
+            tensor.copy(from: tensor + Tensor.normal(tensor.shape, generator: generator) * 0.1)
+        }
+        func report(tiles: Int?) throws -> EvaluationReport {
+            let options = EvaluationOptions(
+                records: files.path + "/held.json", images: files.path + "/images", answerLimit: 2,
+                maxTiles: tiles, reconstructionSteps: 2)
+            return try Evaluation(model, options: options).run(name: "tiny")
+        }
+        let (whole, one) = (try report(tiles: nil), try report(tiles: 1))
+        #expect(one.constantPSNR == whole.constantPSNR && one.latentPSNR == whole.latentPSNR)
+        #expect(one.reconstructionLoss != whole.reconstructionLoss)
+        for value in [whole.constantPSNR, whole.latentPSNR, whole.reconstructionPSNR, whole.swappedPSNR] {
+            #expect(try #require(value) > 0)
+        }
+        let table = whole.table
+        for line in ["reconstruction PSNR ", "from another picture's tokens ", "the mean colour "] {
+            #expect(table.contains(line), "\(table)")
+        }
+        // The measure is that of `reconstruct`: against the pictures.
+        let again = try report(tiles: nil)
+        #expect(again.reconstructionPSNR == whole.reconstructionPSNR)
+    }
+
+    @Test func aLimitOfTilesIsRefusedWhereItWouldDoNothing() throws {
+        let files = try StageFiles()
+        let plan = try files.plan([
+            "picture={tiling: anyres, tileWidth: 28, tileHeight: 28}", "perceiver.enabled=false",
+            "objective.kind=none", "unpadding={enabled: true}", "train=[projector]",
+        ])
+        let options = EvaluationOptions(
+            records: files.path + "/held.json", images: files.path + "/images", maxTiles: 2)
+        let error = #expect(throws: VLSAError.self) {
+            try Evaluation(StageParts(plan).model(.plan), options: options).run(name: "tiny")
+        }
+        #expect("\(try #require(error))".contains("anyres"))
     }
 
     @Test("answers agree without case, outer space and a full stop")

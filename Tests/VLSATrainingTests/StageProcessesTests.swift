@@ -104,6 +104,20 @@ import VLSA
         #expect(states[0].tokens == states[1].tokens)
     }
 
+    /// Both processes write and read one folder of latents, which changes nothing.
+    @Test func twoProcessesShareALatentCache() async throws {
+        let files = try StageFiles()
+        let overrides = ["batch={samples: 4, micro: 1}", "log={every: 1, pictures: 0}", "steps=4"]
+        let cache = "data.latentCache=\(files.path)/latent-cache"
+        await trainInTwo(files.path, overrides, run: files.path + "/plain")
+        for name in ["filled", "read"] {
+            await trainInTwo(files.path, overrides + [cache], run: files.path + "/" + name)
+            #expect(
+                try files.contents("/\(name)/model") == files.contents("/plain/model"), "\(name)")
+        }
+        #expect(try AtomicFiles.files(beneath: files.path + "/latent-cache").count > 2)
+    }
+
     private struct Rejected: Decodable, Equatable {
         let id: String
         let index: Int

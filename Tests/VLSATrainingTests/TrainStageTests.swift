@@ -81,17 +81,17 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         let names = try FileManager.default.contentsOfDirectory(atPath: run.pictures).sorted()
         #expect(
             names == [3, 6].flatMap { step in
-                ["components", "gathered"].map { "step-\(step)-\($0).png" }
+                ["components", "gathered", "looked"].map { "step-\(step)-\($0).png" }
                     + (0..<3).map { "step-\(step)-reconstruction-\($0).png" }
             })
-        let picture = try PictureReader().read(path: run.pictures + "/" + names[2])
+        let picture = try PictureReader().read(path: run.pictures + "/" + names[3])
         #expect(picture.width > 400 && picture.height > 300)
         let events = try FileManager.default.contentsOfDirectory(atPath: run.path)
             .first { $0.hasPrefix("events.out") }
         let bytes = try Data(contentsOf: URL(fileURLWithPath: run.path + "/" + (events ?? "")))
         #expect(bytes.range(of: Data("reconstruction/2".utf8)) != nil)
         let page = try String(contentsOfFile: run.report, encoding: .utf8)
-        #expect(page.components(separatedBy: "data:image/png;base64,").count == 11)
+        #expect(page.components(separatedBy: "data:image/png;base64,").count == 13)
         #expect(page.contains("The run is finished") && page.contains("unreadable_picture"))
         let metrics = try String(contentsOfFile: run.metrics, encoding: .utf8)
         #expect(metrics.contains("\"modelFLOPPerSecond\":"))
@@ -163,6 +163,9 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         for name in ["tokenGradient/text", "tokenGradient/visual", "weight/text", "weight/visual"] {
             #expect(metrics.contains("\"\(name)\":"), "\(name)")
         }
+        let page = try String(contentsOfFile: files.path + "/learned/report.html", encoding: .utf8)
+        #expect(page.contains("gradient norms on the visual tokens"))
+        #expect(page.contains("weights of the losses"))
         let model = try VLSAModel(folder: files.path + "/learned/model")
         let weight = try #require(model.balance?.weight(of: "visual"))
         #expect(abs(weight - 0.5) > 1e-4, "still where it began")
@@ -276,6 +279,96 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         #expect(table.contains("language") && table.contains("frozen"))
     }
 
+    /// What a section leaves out stays as the first stage had it, also within `time`, and the run's plan says so.
+    @Test func aSectionThatStatesSomeKeysKeepsTheOthers() throws {
+        let files = try StageFiles()
+        let first = try files.plan([
+            "steps=1", "objective.target=velocity", "objective.time={density: uniform, shift: 2}",
+            "perceiver.cropPosition=gaussian", "log.pictures=0",
+        ])
+        _ = try trainStage(first, run: files.path + "/one", options: quiet)
+        func second(_ sections: [String], model: String = "one/model") throws -> TrainingPlan {
+            try StrictYAML(
+                text: """
+                    name: next
+                    model: \(model)
+                    data: {records: train.json, images: images, maxLength: 512, maxRejected: 0.5}
+                    train: [perceiver]
+                    optimizer: {rate: 1e-3}
+                    batch: {samples: 2}
+                    log: {pictures: 0}
+                    steps: 1
+                    """, file: files.path + "/next.yaml", folder: files.path, overrides: sections
+            ).decode()
+        }
+        let some = ["objective.weight=0.25", "objective.time.shift=4", "perceiver.enabled=true"]
+        let plan = try second(some)
+        _ = try trainStage(plan, run: files.path + "/two", options: quiet)
+        var expected = try VLSAModel(folder: files.path + "/one/model").configuration
+        expected.objective.weight = 0.25
+        expected.objective.time.shift = 4
+        #expect(try VLSAModel(folder: files.path + "/two/model").configuration == expected)
+        #expect(expected.objective.time.density == .uniform && expected.perceiver.headCount == 4)
+        let text = try String(contentsOfFile: files.path + "/two/plan.yaml", encoding: .utf8)
+        let said: TrainingPlan = try StrictYAML(text: text, file: "plan.yaml").decode()
+        #expect(said.sections.objective == expected.objective)
+        #expect(said.sections.perceiver == expected.perceiver && said.sections.picture == nil)
+        #expect(try trainStage(plan, run: files.path + "/two", options: quiet) == .finished(model: files.path + "/two/model"))
+        // Planned before the first stage ran, and after.
+        let before = try StageOutline(second(some, model: "later"), following: StageOutline(first))
+        #expect(before.model.configuration == expected)
+        #expect(try StageOutline(plan).model.configuration == expected)
+        // Strict all the same.
+        let error = #expect(throws: StrictYAMLError.self) { try second(["objective.wieght=1"]) }
+        #expect("\(try #require(error))".contains("weight"))
+        #expect(throws: StrictYAMLError.self) { try second(["objective.time.shfit=1"]) }
+    }
+
+    /// Row (a), then the same model with (b): the denoiser comes from outside of its folder.
+    @Test func reconstructionMayBeAddedToAModelWithoutIt() throws {
+        let files = try StageFiles()
+        let plain = try files.plan([
+            "steps=1", "objective.kind=none", "train=[perceiver, projector]", "log.pictures=0",
+        ])
+        _ = try trainStage(plain, run: files.path + "/a", options: quiet)
+        let (folder, parts) = (files.path + "/a/model", "denoiser: \(files.path)/denoiser, latents: \(files.path)/latents")
+        let refused = #expect(throws: PlanError.self) {
+            try StageOutline(files.plan(["model=\(folder)"]))
+        }
+        #expect("\(try #require(refused))".contains("beside model.folder"))
+        let plan = try files.plan(["model={folder: \(folder), \(parts)}", "steps=1", "log.pictures=0"])
+        #expect(try StrictYAML(text: plan.yaml(), file: "plan").decode(TrainingPlan.self).model == plan.model)
+        _ = try StageOutline(
+            files.plan(["model={folder: \(files.path)/later, \(parts)}"]), following: StageOutline(plain))
+        _ = try trainStage(plan, run: files.path + "/ab", options: quiet)
+        let model = try VLSAModel(folder: files.path + "/ab/model")
+        #expect(model.reconstruction != nil)
+        let missing = try files.plan(["model={folder: \(folder), denoiser: /nowhere, latents: /nowhere}"])
+        #expect(throws: PlanError.missingFile(key: "model.denoiser", path: "/nowhere")) {
+            try missing.checkPaths()
+        }
+        #expect(throws: StrictYAMLError.self) {
+            try files.plan(["model={folder: \(folder), vision: \(files.path)/vision}"])
+        }
+    }
+
+    @Test(arguments: [
+        ("perceiver.act=gelu", "\"gelu\" is none of silu, softmax, none"),
+        ("perceiver.scale=cuont", "did you mean \"count\"?"),
+        ("perceiver.space=text", "\"text\" is none of vision, language"),
+        ("objective.kind=rebuild", "\"rebuild\" is none of none, reconstruction"),
+        ("objective.time.density=normal", "\"normal\" is none of uniform, logitNormal, mode"),
+        ("objective.balance=learned", "\"learned\" is none of fixed, schedule, uncertainty"),
+        ("picture.snapshotSource=whole", "\"whole\" is none of padded, original"),
+        ("picture.padding=left", "\"left\" is none of corner, centre"),
+    ])
+    func wordsThatMayStandAreListed(override: String, expected: String) throws {
+        let files = try StageFiles()
+        let error = #expect(throws: StrictYAMLError.self) { try files.plan([override]) }
+        let text = "\(try #require(error))"
+        #expect(text.contains(expected), "\(text)")
+    }
+
     @Test func microBatchesOfTheWholeModelGiveTheGradientOfOneBatch() throws {
         let files = try StageFiles()
         func weights(_ micro: Int) throws -> [Float] {
@@ -314,6 +407,15 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         ),
         (["objective.balance=uncertainty"], "train: objective.balance is uncertainty"),
         (["data.latentCache=/dev/null/x"], "data.latentCache: /dev/null/x: cannot be made"),
+        (["objective.latent=sample"], "model: objective.latent is sample, but the latents are no"),
+        (
+            ["objective.balance=schedule", "objective.schedule=[{step: 0, weight: 0}]"],
+            "train: epigone learns from the reconstruction alone, and every weight of objective.schedule is 0"
+        ),
+        (
+            ["picture.snapshotSource=original", "perceiver.cropPosition=gaussian"],
+            "model: perceiver.cropPosition is gaussian"
+        ),
         (["model=/nowhere"], "model: /nowhere: no such file or folder"),
     ])
     func wrongStagesAreFoundBeforeDataIsRead(overrides: [String], expected: String) throws {
@@ -362,7 +464,8 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
                 _ = try FoundationPlan.load(path: path)
             } else {
                 let plan = try TrainingPlan.load(path: path)
-                #expect(try StrictYAML(text: plan.yaml(), file: name).decode() == plan, "\(name)")
+                let again: TrainingPlan = try StrictYAML(text: plan.yaml(), file: name).decode()
+                #expect(try again.yaml() == plan.yaml(), "\(name)")
             }
         }
     }

@@ -1,26 +1,30 @@
 import Codecs
 import Corpus
+import Foundation
 import Torch
 import TorchNN
 
 /// Frozen latents of pictures kept on disk, so that a picture is encoded once for all epochs and runs.
 ///
-/// An entry's name holds the picture's content and cut, the codec's weights and kind, the size and the kind of
-/// device; another network or size never meets an old entry. What cannot be read is encoded anew, and a value
+/// An entry's name holds the picture's content and cut, the codec's kind, configuration and weights, the size and
+/// the kind of device; another network or size never meets an old entry. What cannot be read is encoded anew, and a value
 /// from the cache is to the bit what the codec gave.
 public struct LatentCache {
     /// Where entries lie.
     public let store: ContentStore
-    /// Hash of the codec: its kind, and names and bytes of all its tensors.
+    /// Hash of the codec: its kind and configuration, and names and bytes of all its tensors.
     let network: String
 
     /// A cache for the codec whose tensors are under `part` of `parameters`.
     public init(
         _ store: ContentStore, codec: any LatentCodec, in parameters: ParameterStore,
         part: String = "latents"
-    ) {
+    ) throws {
         self.store = store
-        var hash = stableHash("\(type(of: codec))")
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        let configuration = String(decoding: try encoder.encode(codec.configuration), as: UTF8.self)
+        var hash = stableHash("\(type(of: codec)) \(configuration)")
         for (name, tensor) in parameters.tensors(under: part) {
             hash = stableHash("\(name) \(tensor.dtype) \(tensor.shape)", seed: hash)
             hash = tensor.withBytes { stableHash($0, seed: hash) }

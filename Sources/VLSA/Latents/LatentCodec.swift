@@ -4,6 +4,9 @@ import Torch
 
 /// Pictures to the latents a denoiser works on, and back.
 public protocol LatentCodec {
+    associatedtype Configuration: Encodable
+    /// What it was built from.
+    var configuration: Configuration { get }
     /// C.
     var channels: Int { get }
     /// f.

@@ -58,7 +58,7 @@ extension VLSAModel {
     {
         let prompt = try prompt(for: [Turn(.user, "<image>\n" + question)])
         var ids: [Int] = []
-        let answers = try answer(
+        _ = try answer(
             [Question(prompt: prompt, pictures: [0])], about: [picture], limit: limit
         ) { _, id in
             ids.append(id)
@@ -68,12 +68,24 @@ extension VLSAModel {
         guard !ids.isEmpty else {
             throw VLSAError.input("the answer to \"\(question)\" is empty: no word to look at")
         }
-        return try withoutGradients {
-            let all = prompt.ids + ids
+        return try gaze(of: ids, to: prompt.ids, question: question, about: picture)
+    }
+
+    /// Where each word of a given answer looks.
+    ///
+    /// - Parameters:
+    ///   - ids: the answer's, at least one.
+    ///   - prompt: the ids before it, with the place of the one picture.
+    ///   - question: what stands above the drawing.
+    public func gaze(
+        of ids: [Int], to prompt: [Int], question: String, about picture: TiledPicture
+    ) throws -> AnswerGaze {
+        try withoutGradients {
+            let all = prompt + ids
             let seen = see([picture])
             let batch = try PromptBatch(
                 prompts: [(all, all.map { _ in false }, seen.counts)], names: ["question"])
-            let place = prompt.ids.firstIndex(of: PromptIDs.imageToken) ?? 0
+            let place = prompt.firstIndex(of: PromptIDs.imageToken) ?? 0
             // Each word's token is chosen by the position before it.
             let first = batch.length - ids.count - 1
             let attention = language.attention(
@@ -88,7 +100,7 @@ extension VLSAModel {
                     text: text, share: mean.sum().item(), attention: Array(mean.floats().prefix(visualTokenCount)))
             }
             return AnswerGaze(
-                answer: answers[0], words: words, question: question, picture: picture,
+                answer: tokenizer.decode(ids), words: words, question: question, picture: picture,
                 side: tokensPerSide)
         }
     }

@@ -6,6 +6,8 @@ public struct PictureSheet: Sendable {
     public struct Panel: Sendable {
         public let pixels: Pixels
         public let caption: String
+        /// Pixels that the picture and its caption get; a narrow picture leaves its caption room.
+        var width: Int { max(pixels.width, 96) }
 
         public init(_ pixels: Pixels, _ caption: String) {
             self.pixels = pixels
@@ -38,7 +40,7 @@ public struct PictureSheet: Sendable {
     public func pixels() throws -> Pixels {
         let margin = Self.margin
         let inner = rows.map { row in
-            row.reduce((row.count - 1) * Self.gap) { $0 + $1.pixels.width }
+            row.reduce((row.count - 1) * Self.gap) { $0 + $1.width }
         }.max() ?? 0
         let width = max(inner, 320) + 2 * margin
         var texts: [(x: Int, y: Int, size: Int, colour: String, text: String)] = []
@@ -56,12 +58,12 @@ public struct PictureSheet: Sendable {
             for panel in row {
                 places.append((panel, x, y + height - panel.pixels.height))
                 var below = y + height + Self.lineHeight
-                for line in lines(panel.caption, width: panel.pixels.width, size: 13) {
+                for line in lines(panel.caption, width: panel.width, size: 13) {
                     texts.append((x, below, 13, "#3d3d46", line))
                     below += Self.lineHeight
                 }
                 deepest = max(deepest, below)
-                x += panel.pixels.width + Self.gap
+                x += panel.width + Self.gap
             }
             y = deepest + Self.gap / 2
         }
@@ -83,15 +85,20 @@ public struct PictureSheet: Sendable {
         return sheet
     }
 
-    /// The words of a text in lines that fit into `width` pixels; one too long stands alone.
-    private func lines(_ text: String, width: Int, size: Int) -> [String] {
+    /// The words of a text in lines that fit into `width` pixels; one too long is cut into several.
+    func lines(_ text: String, width: Int, size: Int) -> [String] {
         let limit = max(1, Int(Double(width) / (Self.characterWidth * Double(size) / 13)))
         var lines: [String] = []
         for word in text.split(separator: " ") {
             if let last = lines.last, last.count + 1 + word.count <= limit {
                 lines[lines.count - 1] = last + " " + word
             } else {
-                lines.append(String(word))
+                var rest = Substring(word)
+                while rest.count > limit {
+                    lines.append(String(rest.prefix(limit)))
+                    rest = rest.dropFirst(limit)
+                }
+                lines.append(String(rest))
             }
         }
         return lines

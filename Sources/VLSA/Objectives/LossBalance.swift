@@ -3,7 +3,7 @@ import Torch
 import TorchNN
 
 /// How the visual loss is weighed against the text loss, read from `objective.balance`.
-public enum LossBalance: String, Codable, Sendable {
+public enum LossBalance: String, Codable, CaseIterable, Sendable {
     /// `L_text + weight * L_visual`; with a weight of 1 the paper's.
     case fixed
     /// As `fixed`, the weight following `objective.schedule` over the steps.

@@ -1,7 +1,7 @@
 import Foundation
 
 /// Which visual objective is trained beside the text loss.
-public enum ObjectiveKind: String, Codable, Sendable {
+public enum ObjectiveKind: String, Codable, CaseIterable, Sendable {
     /// The text loss alone: LLaVA-1.5, LLaVA-NeXT, and row (a) of the paper's ablation.
     case none
     /// VLSA: a rectified-flow denoiser rebuilds the picture's latent from the visual tokens.
@@ -9,15 +9,23 @@ public enum ObjectiveKind: String, Codable, Sendable {
 }
 
 /// What the reconstruction loss compares.
-public enum ReconstructionTarget: String, Codable, Sendable {
+public enum ReconstructionTarget: String, Codable, CaseIterable, Sendable {
     /// The latent itself, `‖z - z_θ‖²` (equation 3); equal to `t²` times the velocity's error.
     case x0
     /// The velocity, `‖(ε - z) - v‖²`.
     case velocity
 }
 
+/// Which latent of a picture is the target, where the codec has a distribution.
+public enum LatentTarget: String, Codable, CaseIterable, Sendable {
+    /// The distribution's mean: the same at every step.
+    case mean
+    /// A new draw at every step, as the public trainers take it.
+    case sample
+}
+
 /// Density of the flow time `t` in training, 0 data and 1 noise.
-public enum TimeDensity: String, Codable, Sendable {
+public enum TimeDensity: String, Codable, CaseIterable, Sendable {
     case uniform
     /// `sigmoid(mean + deviation * n)`, as in SD3.
     case logitNormal
@@ -55,12 +63,14 @@ public struct TimeSampling: Codable, Equatable, Sendable {
         let defaults = TimeSampling()
         density =
             try values.decodeIfPresent(TimeDensity.self, forKey: .density) ?? defaults.density
-        mean = try values.decodeIfPresent(Double.self, forKey: .mean) ?? defaults.mean
-        deviation =
-            try values.decodeIfPresent(Double.self, forKey: .deviation) ?? defaults.deviation
-        modeScale =
-            try values.decodeIfPresent(Double.self, forKey: .modeScale) ?? defaults.modeScale
-        shift = try values.decodeIfPresent(Double.self, forKey: .shift) ?? defaults.shift
+        mean = try values.number(.mean, standard: defaults.mean)
+        deviation = try values.positive(.deviation, standard: defaults.deviation)
+        modeScale = try values.number(.modeScale, standard: defaults.modeScale)
+        shift = try values.positive(.shift, standard: defaults.shift)
+        // Beyond these times leave 0...1 (arXiv:2403.03206, section 3.1): 2 / (π - 2) = 1.7519.
+        try values.require(
+            (-1...2 / (.pi - 2)).contains(modeScale), .modeScale,
+            "must lie in -1...1.7519, not \(modeScale)")
     }
 
     /// The time for one uniform and one normal draw; only the one that the density needs is used.
@@ -79,6 +89,7 @@ public struct TimeSampling: Codable, Equatable, Sendable {
 public struct ObjectiveConfiguration: Codable, Equatable, Sendable {
     public var kind: ObjectiveKind
     public var target: ReconstructionTarget
+    public var latent: LatentTarget
     public var time: TimeSampling
     /// How the two losses are weighed (`fixed` in the paper).
     public var balance: LossBalance
@@ -87,25 +98,30 @@ public struct ObjectiveConfiguration: Codable, Equatable, Sendable {
     public var weight: Double
     /// The weight over the steps, with ``LossBalance/schedule``.
     public var schedule: [WeightPoint]
+    /// Share of the pictures whose prompt is zeros in a training step, so that guidance has something to go by.
+    public var promptDropout: Double
     /// Side of the square, in pixels, to which the padded picture is brought before its latent is taken.
     public var pictureSize: Int
 
     public init(
         kind: ObjectiveKind = .none, target: ReconstructionTarget = .x0,
-        time: TimeSampling = TimeSampling(), balance: LossBalance = .fixed, weight: Double = 1,
-        schedule: [WeightPoint] = [], pictureSize: Int = 512
+        latent: LatentTarget = .mean, time: TimeSampling = TimeSampling(),
+        balance: LossBalance = .fixed, weight: Double = 1, schedule: [WeightPoint] = [],
+        promptDropout: Double = 0, pictureSize: Int = 512
     ) {
         self.kind = kind
         self.target = target
+        self.latent = latent
         self.time = time
         self.balance = balance
         self.weight = weight
         self.schedule = schedule
+        self.promptDropout = promptDropout
         self.pictureSize = pictureSize
     }
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case kind, target, time, balance, weight, schedule, pictureSize
+        case kind, target, latent, time, balance, weight, schedule, promptDropout, pictureSize
     }
 
     public init(from decoder: any Decoder) throws {
@@ -115,11 +131,17 @@ public struct ObjectiveConfiguration: Codable, Equatable, Sendable {
         target =
             try values.decodeIfPresent(ReconstructionTarget.self, forKey: .target)
             ?? defaults.target
+        latent =
+            try values.decodeIfPresent(LatentTarget.self, forKey: .latent) ?? defaults.latent
         time = try values.decodeIfPresent(TimeSampling.self, forKey: .time) ?? defaults.time
         balance =
             try values.decodeIfPresent(LossBalance.self, forKey: .balance) ?? defaults.balance
         weight = try values.number(.weight, standard: defaults.weight)
         schedule = try values.decodeIfPresent([WeightPoint].self, forKey: .schedule) ?? []
+        promptDropout = try values.number(.promptDropout, standard: defaults.promptDropout)
+        try values.require(
+            (0..<1).contains(promptDropout), .promptDropout,
+            "must be 0 or more and below 1, not \(promptDropout)")
         pictureSize =
             try values.decodeIfPresent(Int.self, forKey: .pictureSize) ?? defaults.pictureSize
         try checkBalance(values)
@@ -143,6 +165,11 @@ public struct ObjectiveConfiguration: Codable, Equatable, Sendable {
         try values.require(
             schedule.allSatisfy { $0.weight >= 0 && $0.weight.isFinite }, .schedule,
             "has a weight below 0")
+    }
+
+    /// Whether the visual loss counts at some step.
+    public var hasWeight: Bool {
+        balance == .schedule ? schedule.contains { $0.weight > 0 } : weight > 0
     }
 
     /// Weight of the visual loss at a step, for the balances that do not learn it.

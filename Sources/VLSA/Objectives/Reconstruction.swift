@@ -42,6 +42,10 @@ public struct Reconstruction {
                 "the denoiser gives \(denoiser.configuration.outputChannels) channels for latents of "
                     + "\(latents.channels): its out_channels must equal its in_channels")
         }
+        guard configuration.latent == .mean || latents is AutoencoderKL else {
+            throw VLSAError.configuration(
+                "objective.latent is sample, but the latents are no distribution; write objective.latent: mean")
+        }
         self.configuration = configuration
         flow = RectifiedFlow(time: configuration.time, target: configuration.target)
         self.epigone = epigone
@@ -56,26 +60,39 @@ public struct Reconstruction {
     /// - Parameters:
     ///   - keys: of the pictures' content and cut, for the cache; as many as pictures.
     ///   - cache: where latents are kept; nil encodes every picture.
+    ///   - generators: one for each picture, or the same for several, with ``LatentTarget/sample``; nil takes the
+    ///     means all the same.
     public func targets(
-        of pictures: [TiledPicture], keys: [String] = [], cache: LatentCache? = nil, device: Device
+        of pictures: [TiledPicture], keys: [String] = [], cache: LatentCache? = nil,
+        generators: [Generator]? = nil, device: Device
     ) -> Tensor {
+        if let generators, let codec = latents as? AutoencoderKL, configuration.latent == .sample {
+            return Tensor.stacked(
+                zip(pictures, generators).map { picture, generator in
+                    target(of: picture, device: device) { codec.encode($0, generator: generator) }
+                }, axis: 0)
+        }
         let (size, side) = (configuration.pictureSize, configuration.pictureSize / latents.downscale)
         let shape = [latents.channels, side, side]
         return Tensor.stacked(
             pictures.enumerated().map { index, picture in
-                guard let cache, index < keys.count else { return target(of: picture, device: device) }
+                guard let cache, index < keys.count else {
+                    return target(of: picture, device: device, latents.encode)
+                }
                 return cache.latent(of: keys[index], size: size, shape: shape, device: device) {
-                    target(of: picture, device: device)
+                    target(of: picture, device: device, latents.encode)
                 }
             }, axis: 0)
     }
 
-    private func target(of picture: TiledPicture, device: Device) -> Tensor {
+    private func target(
+        of picture: TiledPicture, device: Device, _ encode: (Tensor) -> Tensor
+    ) -> Tensor {
         let side = configuration.pictureSize
         let square = resized(picture.paddedPicture(), width: side, height: side)
         let pixels = Tensor(square.planar(), shape: [1, 3, side, side], device: device)
         return withoutGradients {
-            latents.encode(pixels.to(.float32) * (2 / 255) - 1)[0].to(.float32)
+            encode(pixels.to(.float32) * (2 / 255) - 1)[0].to(.float32)
         }
     }
 
@@ -84,13 +101,22 @@ public struct Reconstruction {
     /// - Parameters:
     ///   - z: frozen latents, `[B, C, h, w]`.
     ///   - tokens: visual tokens, `[B, l, d]`; `pooled`: the pooled tokens, `[B, d]`.
-    ///   - generators: one for each picture, or the same for several; they draw the times and the noise.
+    ///   - generators: one for each picture, or the same for several; they draw the times and the noise, and in
+    ///     training, before those, which prompts are dropped.
     ///   - isCheckpointed: keeps only what passes from block to block of the denoiser for the derivative.
     public func loss(
         of z: Tensor, tokens: Tensor, pooled: Tensor, generators: [Generator],
         isCheckpointed: Bool = false
     ) -> Tensor {
-        let prompt = epigone(tokens, pooled: pooled)
+        var prompt = epigone(tokens, pooled: pooled)
+        if configuration.promptDropout > 0, gradientsEnabled {
+            let draws = generators.map { Tensor.uniform([1], generator: $0).item() }
+            let kept = Tensor(
+                draws.map { $0 < configuration.promptDropout ? Float(0) : 1 }, shape: [draws.count, 1],
+                device: tokens.device
+            ).to(prompt.pooled.dtype)
+            prompt = (prompt.context * kept.unsqueezed(2), prompt.pooled * kept)
+        }
         return flow.loss(of: z, generators: generators) { noised, time in
             denoiser(
                 noised.to(tokens.dtype), timesteps: time * 1000, context: prompt.context,

@@ -1,13 +1,15 @@
 /// What turns scores into weights in the SA-Perceiver.
-public enum PerceiverActivation: String, Codable, Sendable {
+public enum PerceiverActivation: String, Codable, CaseIterable, Sendable {
     /// The paper's: `x * sigmoid(x)`, weights that need not sum to one.
     case silu
     /// Ordinary attention weights, which sum to one over the keys.
     case softmax
+    /// Scores as they are, for the mix step alone: equation 2 is printed so.
+    case none
 }
 
 /// How the SA-Perceiver's scores are scaled.
-public enum PerceiverScale: String, Codable, Sendable {
+public enum PerceiverScale: String, Codable, CaseIterable, Sendable {
     /// The paper's literal form: scores as they are.
     case none
     /// Scores divided by the square root of the head width.
@@ -18,7 +20,7 @@ public enum PerceiverScale: String, Codable, Sendable {
 }
 
 /// Whether the gather step knows where a tile token lies in the picture.
-public enum CropPosition: String, Codable, Sendable {
+public enum CropPosition: String, Codable, CaseIterable, Sendable {
     /// The paper's: place reaches the model through content alone.
     case off
     /// A Gaussian around each snapshot token: every head adds `-α |p + o - p'|²` to its scores, where `p` and
@@ -28,7 +30,7 @@ public enum CropPosition: String, Codable, Sendable {
 }
 
 /// Where the SA-Perceiver works: on the tower's features or on projected ones.
-public enum PerceiverSpace: String, Codable, Sendable {
+public enum PerceiverSpace: String, Codable, CaseIterable, Sendable {
     case vision
     case language
 }
@@ -38,6 +40,8 @@ public struct PerceiverConfiguration: Codable, Equatable, Sendable {
     /// Whether tiles are gathered at all; without it the model sees the snapshot alone.
     public var isEnabled: Bool
     public var activation: PerceiverActivation
+    /// The mix step's own; nil for the same as ``activation``.
+    public var mixActivation: PerceiverActivation?
     public var scale: PerceiverScale
     /// One projection for keys and values, as the paper prints it.
     public var sharesKeyAndValue: Bool
@@ -49,12 +53,13 @@ public struct PerceiverConfiguration: Codable, Equatable, Sendable {
 
     public init(
         isEnabled: Bool = true, activation: PerceiverActivation = .silu,
-        scale: PerceiverScale = .count, sharesKeyAndValue: Bool = true, headCount: Int = 1,
+        mixActivation: PerceiverActivation? = nil, scale: PerceiverScale = .count, sharesKeyAndValue: Bool = true, headCount: Int = 1,
         normalizesInput: Bool = true, cropPosition: CropPosition = .off,
         space: PerceiverSpace = .vision
     ) {
         self.isEnabled = isEnabled
         self.activation = activation
+        self.mixActivation = mixActivation
         self.scale = scale
         self.sharesKeyAndValue = sharesKeyAndValue
         self.headCount = headCount
@@ -66,6 +71,7 @@ public struct PerceiverConfiguration: Codable, Equatable, Sendable {
     enum CodingKeys: String, CodingKey, CaseIterable {
         case isEnabled = "enabled"
         case activation = "act"
+        case mixActivation = "mixAct"
         case scale
         case sharesKeyAndValue = "sharedKV"
         case headCount = "heads"
@@ -81,6 +87,9 @@ public struct PerceiverConfiguration: Codable, Equatable, Sendable {
         activation =
             try values.decodeIfPresent(PerceiverActivation.self, forKey: .activation)
             ?? defaults.activation
+        try values.require(
+            activation != .none, .activation, "none is for mixAct; write silu or softmax")
+        mixActivation = try values.decodeIfPresent(PerceiverActivation.self, forKey: .mixActivation)
         scale = try values.decodeIfPresent(PerceiverScale.self, forKey: .scale) ?? defaults.scale
         sharesKeyAndValue =
             try values.decodeIfPresent(Bool.self, forKey: .sharesKeyAndValue)

@@ -15,6 +15,14 @@ private struct PerceiverFolder: Codable {
     }
 }
 
+extension PerceiverConfiguration {
+    /// Each key's value as text.
+    fileprivate func values() throws -> [String: String] {
+        let object = try JSONSerialization.jsonObject(with: JSONEncoder().encode(self))
+        return (object as? [String: Any] ?? [:]).mapValues { "\($0)" }
+    }
+}
+
 extension SAPerceiver {
     /// Writes the perceiver of a store as a folder of its own: `config.json` and `model.safetensors`.
     ///
@@ -47,9 +55,14 @@ extension SAPerceiver {
     ) throws {
         let own = try CheckpointFolder(folder).configuration(PerceiverFolder.self)
         guard own.perceiver == configuration else {
+            let (there, here) = (try own.perceiver.values(), try configuration.values())
+            let differing = PerceiverConfiguration.CodingKeys.allCases.map(\.rawValue).compactMap {
+                there[$0] == here[$0]
+                    ? nil : "\($0) \(there[$0] ?? "unset") there, \(here[$0] ?? "unset") here"
+            }
             throw VLSAError.configuration(
-                "model.perceiver: \(folder) holds another perceiver (\(own.perceiver)) than perceiver: "
-                    + "asks for (\(configuration))")
+                "model.perceiver: \(folder) holds another perceiver than perceiver: asks for: "
+                    + differing.joined(separator: "; "))
         }
         let file = try SafetensorsFile(path: folder + "/model.safetensors")
         try store.load([file], prefix: "perceiver")

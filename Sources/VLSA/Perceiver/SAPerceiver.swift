@@ -10,7 +10,7 @@ import TorchNN
 /// `Documentation/perception.md`):
 ///
 ///     gather:  x += o1( act(q(x) k(H)^T s) v(H) )
-///     mix:     x += o2( act(x k2(x)^T s') x )
+///     mix:     x += o2( mixAct(x k2(x)^T s') x )
 ///
 /// Both outputs start at zero, so before the first step the result is the snapshot itself.
 public struct SAPerceiver {
@@ -130,7 +130,7 @@ struct Gather {
     /// `[B, l + 1, D]` attending to `[B, N, D]`; the increment of the first.
     func callAsFunction(_ x: Tensor, attendingTo tiles: Tensor, places: TokenPlaces) -> Tensor {
         let (q, k, v) = projected(x, tiles, places)
-        return output(attended(q, k, v, configuration).joinedHeads())
+        return output(attended(q, k, v, configuration.activation, configuration).joinedHeads())
     }
 
     /// How strongly each of `[B, l + 1, D]` takes from each of `[B, N, D]`: magnitudes of the weights, the mean
@@ -144,6 +144,7 @@ struct Gather {
             switch configuration.activation {
             case .softmax: return scores.softmax(axis: -1)
             case .silu: return scores.silu().abs()
+            case .none: return scores.abs()
             }
         }.reduce(Tensor(0, device: x.device)) { $0 + $1 }
         return sum / sum.sum(axis: -1, keepingAxis: true)
@@ -189,25 +190,35 @@ struct Mix {
         let x = norm?(x) ?? x
         let v = x.splitHeads(heads)
         let q = configuration.scale == .none ? v : v * (1 / width.squareRoot())
-        return output(attended(q, key(x).splitHeads(heads), v, configuration).joinedHeads())
+        return output(
+            attended(
+                q, key(x).splitHeads(heads), v,
+                configuration.mixActivation ?? configuration.activation, configuration
+            ).joinedHeads())
     }
 }
 
 /// `act(q k^T) v`, scores in float32; `q` is already scaled. `[B, h, n, e']`, `[B, h, N, e']`, `[B, h, N, e]`.
 private func attended(
-    _ q: Tensor, _ k: Tensor, _ v: Tensor, _ configuration: PerceiverConfiguration
+    _ q: Tensor, _ k: Tensor, _ v: Tensor, _ activation: PerceiverActivation,
+    _ configuration: PerceiverConfiguration
 ) -> Tensor {
-    switch configuration.activation {
+    let factor = configuration.scale == .count ? 1 / Double(k.shape[2]) : 1
+    let own = v.dtype
+    let v = v.to(q.dtype)  // the Gaussian's columns make wide queries and keys of narrow ones
+    switch activation {
     case .softmax:
         let extra = k.shape[3] - v.shape[3]
         // The fused kernel wants values as wide as keys; the zeros are cut off again.
         let values = extra == 0 ? v : v.padded([0, extra], value: 0)
         let mixed = Tensor.attention(query: q, key: k, value: values, scale: 1)
-        return extra == 0 ? mixed : mixed.narrowed(axis: 3, start: 0, length: v.shape[3])
+        return (extra == 0 ? mixed : mixed.narrowed(axis: 3, start: 0, length: v.shape[3])).to(own)
     case .silu:
-        return Tensor.siluAttention(
-            query: q, key: k, value: v,
-            factor: configuration.scale == .count ? 1 / Double(k.shape[2]) : 1)
+        return Tensor.siluAttention(query: q, key: k, value: v, factor: factor).to(own)
+    case .none:
+        // Linear, so keys meet values first and no scores are made.
+        let states = k.to(.float32).transposed(-2, -1).matmul(v.to(.float32))  // [B, h, e', e]
+        return (q.to(.float32).matmul(states) * factor).to(own)
     }
 }
 

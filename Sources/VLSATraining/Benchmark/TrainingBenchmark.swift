@@ -113,7 +113,7 @@ public struct TrainingBenchmark {
                 let model = try size.model(in: folder)
                 let cache = try ContentStore(folder: folder + "/latents-cache", limit: 1 << 30)
                 if let reconstruction = model.reconstruction {
-                    model.latentCache = LatentCache(
+                    model.latentCache = try LatentCache(
                         cache, codec: reconstruction.latents, in: model.store)
                 }
                 return model

@@ -19,7 +19,8 @@ public struct EvaluationOptions: Sendable {
     public var recordLimit: Int?
     /// Pictures answered about at once.
     public var batch: Int
-    /// Most tiles of a picture; nil for the model's own limit. Fewer show what the tiles are worth.
+    /// Most tiles of a picture in the `vlsa` tiling; nil for the model's own limit. Fewer show what the tiles are
+    /// worth: reconstructions are held against the same targets whatever it is.
     public var maxTiles: Int?
     /// Euler steps of the reconstructions that PSNR is taken of; 0 leaves them out.
     public var reconstructionSteps: Int
@@ -72,8 +73,15 @@ public struct EvaluationReport: Codable, Sendable {
     public let answers: [EvaluatedAnswer]
     /// Mean reconstruction loss over the pictures; nil without a denoiser.
     public let reconstructionLoss: Double?
-    /// Mean PSNR, in dB, of pictures rebuilt from noise against the padded pictures; nil when not asked for.
+    /// Mean PSNR, in dB, of pictures rebuilt from noise against the padded pictures (not their latents); nil when not
+    /// asked for, as are the following.
     public let reconstructionPSNR: Double?
+    /// The same of what the frozen latents keep: the best a reconstruction can be.
+    public let latentPSNR: Double?
+    /// The same of pictures rebuilt from another picture's tokens, the next one of the batch.
+    public let swappedPSNR: Double?
+    /// The same of each picture's mean colour.
+    public let constantPSNR: Double?
     public let seconds: Double
 
     /// Mean of the kinds' accuracies, 0...1.
@@ -117,8 +125,11 @@ public struct EvaluationReport: Codable, Sendable {
         if let reconstructionLoss {
             lines.append("reconstruction loss " + String(format: "%.4f", reconstructionLoss))
         }
-        if let reconstructionPSNR {
-            lines.append("reconstruction PSNR " + String(format: "%.2f dB", reconstructionPSNR))
+        for (name, value) in [
+            ("reconstruction PSNR", reconstructionPSNR), ("from another picture's tokens", swappedPSNR),
+            ("the mean colour", constantPSNR), ("latent, decoded", latentPSNR),
+        ] {
+            if let value { lines.append("\(name) " + String(format: "%.2f dB", value)) }
         }
         return lines.joined(separator: "\n")
     }
@@ -153,17 +164,26 @@ public struct Evaluation {
         let count = min(file.count, options.recordLimit ?? file.count)
         let root = try PictureFolder(options.images)
         var tiling = model.configuration.picture
-        if let limit = options.maxTiles { tiling.maxTiles = limit }
+        let whole = try Tiler(tiling)
+        if let limit = options.maxTiles {
+            guard tiling.tiling == .vlsa else {
+                throw VLSAError.input(
+                    "a limit of \(limit) tiles is for picture.tiling: vlsa, and this model's is "
+                        + tiling.tiling.rawValue)
+            }
+            tiling.maxTiles = limit
+        }
         let tiler = try Tiler(tiling)
         let reader = PictureReader()
         let generator = Generator(seed: options.seed)
         var answers: [EvaluatedAnswer] = []
         var loss = 0.0
-        var errors: [Double] = []
+        var rebuilt: [RebuiltPicture] = []
         var pictureCount = 0
         var done = 0
         while done < count {
             var pictures: [TiledPicture] = []
+            var originals: [TiledPicture] = []
             var questions: [Question] = []
             var truths: [(Record, String, String, String)] = []
             for index in done..<min(count, done + options.batch) {
@@ -173,8 +193,9 @@ public struct Evaluation {
                         "\(record.id): evaluation asks about one picture a record, not "
                             + "\(record.images.count)")
                 }
-                var picture = try tiler.tile(
-                    try reader.picture(path: try root.resolve(record.images[0])))
+                let read = try reader.picture(path: try root.resolve(record.images[0]))
+                var picture = try tiler.tile(read)
+                originals.append(options.maxTiles == nil ? picture : try whole.tile(read))
                 if options.isBlind { picture = picture.filled(with: 128) }
                 for (kind, question, answer) in record.questions {
                     let turn = Turn(.user, "<image>\n" + question)
@@ -192,10 +213,15 @@ public struct Evaluation {
                         expected: expected, answer: answer,
                         isRight: Evaluation.agrees(answer, with: expected)))
             }
-            if let rebuilt = rebuild(pictures, generator: generator) {
-                loss += rebuilt.loss
-                errors += rebuilt.psnr
+            if !options.isBlind, let reconstruction = model.reconstruction {
+                loss += reconstructionLoss(
+                    reconstruction, of: originals, from: pictures, generator: generator)
                 pictureCount += pictures.count
+                if options.reconstructionSteps > 0 {
+                    rebuilt += try model.rebuild(
+                        pictures, steps: options.reconstructionSteps, seed: options.seed,
+                        originals: originals)
+                }
             }
             done = min(count, done + options.batch)
             progress(done, count)
@@ -215,34 +241,34 @@ public struct Evaluation {
             model: name, records: options.records, isBlind: options.isBlind, kinds: kinds,
             numbers: numbers.isEmpty ? nil : numbers, answers: answers,
             reconstructionLoss: pictureCount == 0 ? nil : loss / Double(pictureCount),
-            reconstructionPSNR: errors.isEmpty
-                ? nil : errors.reduce(0, +) / Double(errors.count),
+            reconstructionPSNR: meanDecibels(rebuilt.map(\.score)),
+            latentPSNR: meanDecibels(rebuilt.map(\.codecScore)),
+            swappedPSNR: meanDecibels(rebuilt.compactMap(\.swappedScore)),
+            constantPSNR: meanDecibels(rebuilt.map(\.constantScore)),
             seconds: Date().timeIntervalSince(start))
     }
 
-    private func rebuild(_ pictures: [TiledPicture], generator: Generator)
-        -> (loss: Double, psnr: [Double])?
-    {
-        guard !options.isBlind, let reconstruction = model.reconstruction else { return nil }
-        return withoutGradients {
+    /// Sum over the pictures of the errors in rebuilding `originals` from what the model sees of `pictures`.
+    private func reconstructionLoss(
+        _ reconstruction: Reconstruction, of originals: [TiledPicture], from pictures: [TiledPicture],
+        generator: Generator
+    ) -> Double {
+        withoutGradients {
             let seen = model.see(pictures)
-            guard let pooled = seen.pooled else { return nil }
-            let z = reconstruction.targets(of: pictures, device: model.store.device)
-            let loss = reconstruction.loss(
-                of: z, tokens: seen.tokens, pooled: pooled,
-                generators: pictures.map { _ in generator }
+            guard let pooled = seen.pooled else {
+                fatalError("a reconstruction without the perceiver's pooled token")
+            }
+            return reconstruction.loss(
+                of: reconstruction.targets(of: originals, device: model.store.device),
+                tokens: seen.tokens, pooled: pooled, generators: pictures.map { _ in generator }
             ).item()
-            guard options.reconstructionSteps > 0 else { return (loss, []) }
-            let rebuilt = reconstruction.sample(
-                tokens: seen.tokens, pooled: pooled, steps: options.reconstructionSteps,
-                generator: generator
-            ).clamped(min: -1, max: 1)
-            let truth = reconstruction.latents.decode(z).clamped(min: -1, max: 1)
-            // Peak-to-peak is 2 in -1...1.
-            let errors = (rebuilt - truth).square().mean(axes: [1, 2, 3]).floats()
-            return (loss, errors.map { 10 * log10(4 / max(Double($0), 1e-12)) })
         }
     }
+}
+
+private func meanDecibels(_ scores: [PictureSimilarity]) -> Double? {
+    // An equal picture is infinitely near; the file takes finite numbers alone.
+    scores.isEmpty ? nil : scores.reduce(0) { $0 + min($1.decibels, 120) } / Double(scores.count)
 }
 
 extension Record {

@@ -23,7 +23,7 @@ public struct StageOutline {
         self.plan = plan
         let parts = try StageParts(plan, elsewhere: true)
         var isPlanned = false
-        if case .folder(let folder) = parts.source, !folder.exists {
+        if case .folder(let folder, _, _) = parts.source, !folder.exists {
             guard previous != nil else {
                 throw PlanError.unusable(
                     key: "model",
@@ -104,9 +104,12 @@ extension StageParts {
 
     private func next(after previous: VLSAModel) throws -> VLSAModel {
         let tokens = try answerTokens()
+        var added: (denoiser: PlanPath?, latents: PlanPath?)
+        if case .folder(_, let denoiser, let latents) = source { added = (denoiser, latents) }
         let model = try VLSAModel(
-            following: previous, replacing: plan.sections, addingTokens: tokens,
-            dtype: plan.dtype.type, lora: plan.lora?.configuration)
+            following: previous, replacing: plan.sections, denoiser: added.denoiser?.path,
+            latents: added.latents?.path, addingTokens: tokens, dtype: plan.dtype.type,
+            lora: plan.lora?.configuration)
         // Rows that an earlier stage added have been learned there.
         return tokens.contains { previous.tokenizer.id(of: $0) == nil } ? try checked(model) : model
     }

@@ -1,13 +1,23 @@
-/// What a stage starts from: `model:` is one folder, or a mapping with a folder for each part.
+/// What a stage starts from: `model:` is one folder, that folder with parts that it lacks, or a mapping with a folder
+/// for each part.
 public enum ModelSource: Codable, Equatable, Sendable {
-    /// A folder with a whole model, as a stage saves it.
-    case folder(PlanPath)
+    /// A folder with a whole model, as a stage saves it; the others in place of its own, which it need not have.
+    case folder(PlanPath, denoiser: PlanPath? = nil, latents: PlanPath? = nil)
     /// Folders of the parts.
     case parts(PartPaths)
+
+    enum CodingKeys: String, CodingKey { case folder, denoiser, latents }
 
     public init(from decoder: any Decoder) throws {
         if let folder = try? decoder.singleValueContainer().decode(PlanPath.self) {
             self = .folder(folder)
+            return
+        }
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        if let folder = try values.decodeIfPresent(PlanPath.self, forKey: .folder) {
+            self = .folder(
+                folder, denoiser: try values.decodeIfPresent(PlanPath.self, forKey: .denoiser),
+                latents: try values.decodeIfPresent(PlanPath.self, forKey: .latents))
         } else {
             self = .parts(try PartPaths(from: decoder))
         }
@@ -15,7 +25,12 @@ public enum ModelSource: Codable, Equatable, Sendable {
 
     public func encode(to encoder: any Encoder) throws {
         switch self {
-        case .folder(let folder): try folder.encode(to: encoder)
+        case .folder(let folder, denoiser: nil, latents: nil): try folder.encode(to: encoder)
+        case .folder(let folder, let denoiser, let latents):
+            var values = encoder.container(keyedBy: CodingKeys.self)
+            try values.encode(folder, forKey: .folder)
+            try values.encodeIfPresent(denoiser, forKey: .denoiser)
+            try values.encodeIfPresent(latents, forKey: .latents)
         case .parts(let parts): try parts.encode(to: encoder)
         }
     }

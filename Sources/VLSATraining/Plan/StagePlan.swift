@@ -57,7 +57,10 @@ public struct StagePlan<Sections: Codable & Equatable & Sendable>: Equatable, Se
     public func checkPaths(modelIsPlanned: Bool = false) throws(PlanError) {
         var named: [(String, PlanPath)] = []
         switch model {
-        case .folder(let folder): if !modelIsPlanned { named.append(("model", folder)) }
+        case .folder(let folder, let denoiser, let latents):
+            if !modelIsPlanned { named.append(("model", folder)) }
+            if let denoiser { named.append(("model.denoiser", denoiser)) }
+            if let latents { named.append(("model.latents", latents)) }
         case .parts(let parts): named += parts.named.map { ("model.\($0)", $1) }
         case nil: break
         }

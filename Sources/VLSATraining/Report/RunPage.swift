@@ -112,6 +112,15 @@ public struct RunPage {
         }
         let names = losses(of: lines.filter { $0.kind == "train" || $0.kind == "validation" })
         for name in names { add(name, name, validates: true) }
+        for (prefix, title) in [
+            ("tokenGradient", "gradient norms on the visual tokens"), ("weight", "weights of the losses"),
+        ] {
+            let series = [("text", "#4477aa"), ("visual", "#cc6644")].map { name, color in
+                LineChart.Series(name: name, color: color, points: points("train", "\(prefix)/\(name)"))
+            }
+            let svg = LineChart(title: title, xLabel: "step", series: series).svg()
+            if !svg.isEmpty { charts += "<figure>\(svg)</figure>" }
+        }
         for (name, title) in [
             ("gradientNorm", "gradient norm"), ("rate", "learning rate"),
             ("samplesPerSecond", "samples a second"), ("tokensPerSecond", "text tokens a second"),

@@ -1,7 +1,6 @@
 import AnyRes
 import Corpus
 import Foundation
-import Torch
 import VLSA
 
 /// A page that shows what a sequence of stages did: losses, tiles, reconstructions, answers, scores.
@@ -67,10 +66,13 @@ public struct RunReport {
                 ["reconstruction loss"]
                     + evaluations.map { number($0.report.reconstructionLoss, "%.3f") } + [""])
         }
-        if evaluations.contains(where: { $0.report.reconstructionPSNR != nil }) {
+        for (name, value) in [
+            ("reconstruction PSNR, dB", \EvaluationReport.reconstructionPSNR),
+            ("from another picture's tokens", \.swappedPSNR), ("the mean colour", \.constantPSNR),
+            ("latent, decoded", \.latentPSNR),
+        ] where evaluations.contains(where: { $0.report[keyPath: value] != nil }) {
             rows.append(
-                ["reconstruction PSNR, dB"]
-                    + evaluations.map { number($0.report.reconstructionPSNR, "%.2f") } + [""])
+                [name] + evaluations.map { number($0.report[keyPath: value], "%.2f") } + [""])
         }
         page.heading("Held-out accuracy by question kind")
         page.table(
@@ -169,25 +171,16 @@ public struct RunReport {
                             .encoded(as: .png(compression: 6)))
                 }
             }
-            guard let reconstruction = model.reconstruction else { continue }
-            let rebuilt = withoutGradients { () -> (Tensor, Tensor)? in
-                let seen = model.see(pictures)
-                guard let pooled = seen.pooled else { return nil }
-                let z = reconstruction.targets(of: pictures, device: model.store.device)
-                return (
-                    reconstruction.latents.decode(z),
-                    reconstruction.sample(
-                        tokens: seen.tokens, pooled: pooled, steps: steps,
-                        generator: Generator(seed: seed))
-                )
+            guard model.reconstruction != nil else { continue }
+            let rebuilt = try model.rebuild(pictures, steps: steps, seed: seed)
+            func append(_ name: String, _ picture: (RebuiltPicture) -> Pixels) throws {
+                names.append(name)
+                for (place, one) in rebuilt.enumerated() {
+                    columns[place].append(try picture(one).encoded(as: .png(compression: 6)))
+                }
             }
-            guard let (roundTrip, fromNoise) = rebuilt else { continue }
-            if !names.contains("latent, decoded") {
-                names.append("latent, decoded")
-                try append(roundTrip, to: &columns)
-            }
-            names.append("after \(stageName(run))")
-            try append(fromNoise, to: &columns)
+            if !names.contains("latent, decoded") { try append("latent, decoded", \.roundTrip) }
+            try append("after \(stageName(run))", \.rebuilt)
         }
         page.heading("Originals and reconstructions")
         page.paragraph(
@@ -198,16 +191,6 @@ public struct RunReport {
                 "<figure>\(HTMLPage.image(bytes, type: "png", alternative: name))<figcaption>\(escaped(name))</figcaption></figure>"
             }
             page.add("<div class=\"row\">\(figures.joined())</div>")
-        }
-    }
-
-    /// Adds each picture of `[B, 3, H, W]` in -1...1 to its subject's column.
-    private func append(_ pictures: Tensor, to columns: inout [[[UInt8]]]) throws {
-        let bytes = ((pictures.clamped(min: -1, max: 1) + 1) * 127.5).round().to(.uint8)
-        let (height, width) = (bytes.shape[2], bytes.shape[3])
-        for index in columns.indices {
-            let pixels = Pixels(width: width, height: height, planar: bytes[index].bytes())
-            columns[index].append(try pixels.encoded(as: .png(compression: 6)))
         }
     }
 

@@ -19,6 +19,7 @@ public func trainStage(
     _ plan: TrainingPlan, run path: String, options: RunOptions = RunOptions(),
     observers: [any TrainingObserver<VLSAModel>] = []
 ) throws -> TrainingOutcome {
+    let plan = try plan.completed()
     let folder = RunFolder(path)
     if options.resume, folder.isFinished(with: try plan.yaml()) {
         return .finished(model: folder.model)
@@ -41,6 +42,7 @@ public func trainStage(
 public func rehearseStage(
     _ plan: TrainingPlan, run path: String, options: RunOptions = RunOptions()
 ) throws -> DryRunReport {
+    let plan = try plan.completed()
     let folder = PlanPath.absolute(path, from: ".").path
     guard !RunFolder(folder).holdsRun else { throw RunError.alreadyThere(folder: folder) }
     var place = PlanPath.folder(of: folder)
@@ -55,6 +57,21 @@ public func rehearseStage(
     let processes = try Processes(options.launch, plan: plan.processes)
     defer { processes.leave() }
     return try stageRun(plan, folder: temporary, options: options, processes).run.rehearse()
+}
+
+extension StagePlan<StageSections> {
+    /// The plan with the keys that its sections leave out as the model's folder has them; as it is where there is no
+    /// such folder.
+    func completed() throws -> TrainingPlan {
+        guard case .folder(let folder, _, _) = model,
+            let saved = try? CheckpointFolder(folder.path).configuration(VLSAConfiguration.self)
+        else { return self }
+        var plan = self
+        do { plan.sections = try sections.laid(over: saved.sections) } catch {
+            throw PlanError.unusable(key: "model", reason: "\(error)")
+        }
+        return plan
+    }
 }
 
 private func stageRun(
@@ -146,9 +163,15 @@ struct StageParts {
     /// Gives the model the cache that the plan names, if any.
     func openLatentCache(of model: VLSAModel) throws {
         guard let folder = data.latentCache, let reconstruction = model.reconstruction else { return }
+        guard reconstruction.configuration.latent == .mean else {
+            throw PlanError.unusable(
+                key: "data.latentCache",
+                reason: "keeps the latents' means, but objective.latent is sample, a new draw each step; "
+                    + "leave one of the two out")
+        }
         do {
             let store = try ContentStore(folder: folder.path, limit: data.latentCacheBytes)
-            model.latentCache = LatentCache(
+            model.latentCache = try LatentCache(
                 store, codec: reconstruction.latents, in: model.store)
         } catch {
             throw PlanError.unusable(key: "data.latentCache", reason: "\(error)")
@@ -179,12 +202,13 @@ struct StageParts {
                         + "learn are \(VLSAModel.parts.joined(separator: ", "))")
             }
             let objective = model.configuration.objective
-            guard objective.kind == .none || objective.weight != 0
+            guard objective.kind == .none || objective.hasWeight
                 || !["epigone", "denoiser"].contains(part)
             else {
+                let key = objective.balance == .schedule ? "every weight of objective.schedule" : "objective.weight"
                 throw PlanError.unusable(
                     key: "train",
-                    reason: "\(part) learns from the reconstruction alone, and objective.weight is 0")
+                    reason: "\(part) learns from the reconstruction alone, and \(key) is 0")
             }
         }
         do { _ = try augmenter(Tiler(model.configuration.picture)) } catch {
@@ -206,10 +230,11 @@ struct StageParts {
             return try VLSAModel(
                 folder: folder, dtype: plan.dtype.type, device: device, seed: plan.seed,
                 lora: plan.lora?.configuration)
-        case (.plan, .folder(let folder)):
+        case (.plan, .folder(let folder, let denoiser, let latents)):
             return try checked(
                 VLSAModel(
-                    folder: folder.path, replacing: plan.sections, addingTokens: answerTokens(),
+                    folder: folder.path, replacing: plan.sections, denoiser: denoiser?.path,
+                    latents: latents?.path, addingTokens: answerTokens(),
                     dtype: plan.dtype.type, device: device, seed: plan.seed,
                     lora: plan.lora?.configuration))
         case (.plan, .parts(let parts)):

@@ -136,7 +136,7 @@ struct KeyedNodes<Key: CodingKey>: KeyedDecodingContainerProtocol {
     }
 
     var allKeys: [Key] {
-        // Only dictionaries ask for this: every key of theirs is wanted.
+        // Of the keys a type knows, those that are there; for a dictionary, all. They are not yet asked for.
         guard case .mapping(let entries) = node.content else { return [] }
         return entries.compactMap { Key(stringValue: $0.key) }
     }
