@@ -24,6 +24,13 @@ extension StageSections {
         stated = try statedKeys(of: tree(), in: decoder.container(keyedBy: AnyKey.self))
     }
 
+    /// Whether they say the same; which keys a file wrote out does not count.
+    public static func == (a: StageSections, b: StageSections) -> Bool {
+        a.picture == b.picture && a.features == b.features && a.perceiver == b.perceiver
+            && a.unpadding == b.unpadding && a.epigone == b.epigone && a.objective == b.objective
+            && a.chat == b.chat
+    }
+
     /// These sections, the keys they leave out as `saved` has them.
     ///
     /// - Throws: ``CheckpointError`` where the two together are impossible.

@@ -39,6 +39,8 @@ public struct PerceiverCost {
             store.clearGradients()
             snapshot.gradient = nil
             detail.gradient = nil
+            // Memory kept from an earlier pass would not be seen to be taken.
+            TorchRuntime.releaseHostMemory()
             let before = TorchRuntime.residentBytes
             let knows = TorchRuntime.resetPeakResidentBytes()
             let start = ContinuousClock.now
