@@ -21,15 +21,52 @@ step() {
     "$@"
 }
 
+# beside NAME RESULT TITLE COMMAND...: the same while what follows goes on, its output in NAME.log; joined waits.
+besides=()
+beside() {
+    local log=$work/$1.log result=$2 title=$3; shift 3
+    if [ -e "$result" ]; then echo "== $title: already in $result" >&2; return; fi
+    say "$title, beside what follows (output in $log)"
+    set -m  # a process group of its own, to be stopped as a whole
+    "$@" >"$log" 2>&1 </dev/null &
+    set +m
+    besides+=("$!:$log:$title")
+}
+joined() {
+    local pid log title
+    for each in "${besides[@]}"; do
+        IFS=: read -r pid log title <<<"$each"
+        wait "$pid" || { echo "== $title failed:" >&2; tail -n 20 "$log" >&2; exit 1; }
+    done
+    besides=()
+}
+trap 'for each in "${besides[@]}"; do kill -- "-${each%%:*}" 2>/dev/null || true; done' EXIT
+
 step $data/train.json "pictures and questions with known truth" \
     "$vlsa" synth --out $data --seed 7 --train 1600 --heldout 200
 step $work/codecs/codebook/config.json "frozen targets: latents and codebook" \
     "$vlsa" codec fit --images $data/images --out $work/codecs --limit 400
-step $work/foundation/denoiser/config.json "foundation: tower, decoder and denoiser to start from" \
-    "$vlsa" foundation Stages/tiny/0-foundation.yaml --out $work/foundation
+foundation=("$vlsa" foundation Stages/tiny/0-foundation.yaml --out $work/foundation)
+# A core each: two processes with one thread get more done on two cores than one after the other with two.
+beside decoder $work/foundation/language/config.json "foundation: decoder" \
+    "${foundation[@]}" --part language --set threads=1
+step $work/foundation/vision/config.json "foundation: tower" "${foundation[@]}" --part vision --set threads=1
+joined
+step $work/foundation/denoiser/config.json "foundation: projector, perceiver and denoiser" "${foundation[@]}"
 step $work/data/train.augmented.jsonl "cognition tasks into the instruction data" \
     "$vlsa" augment $data/train.json --images $data --codebook $work/codecs/codebook \
     --out $work/data/train.augmented.jsonl --seed 7 --set probability=0.25 --set numbersPerAnswer=12
+# The yardstick, beside the stages: the same data, steps and schedule, a snapshot alone and the text loss alone.
+snapshot_only() {
+    local one=$work/runs/snapshot-1 two=$work/runs/snapshot-2 three=$work/runs/snapshot-3
+    local plain=(--resume --set threads=1 --set perceiver.enabled=false --set objective.kind=none)
+    "$vlsa" train Stages/tiny/1-perceive.yaml --run $one "${plain[@]}" --set 'train=[projector]' &&
+        "$vlsa" train Stages/tiny/2-detail.yaml --run $two "${plain[@]}" \
+            --set 'train=[projector, vision]' --set model=$one/model &&
+        "$vlsa" train Stages/tiny/3-instruct.yaml --run $three "${plain[@]}" \
+            --set 'train=[projector, vision, language]' --set model=$two/model
+}
+beside snapshot-only $work/runs/snapshot-3/model/config.json "snapshot-only model, three stages" snapshot_only
 step $work/runs/1-perceive/model/config.json "stage 1: perceiver, projector, Epigone" \
     "$vlsa" train Stages/tiny/1-perceive.yaml --run $work/runs/1-perceive --resume
 step $work/runs/2-detail/model/config.json "stage 2: also denoiser and tower" \
@@ -37,17 +74,7 @@ step $work/runs/2-detail/model/config.json "stage 2: also denoiser and tower" \
 step $work/runs/3-instruct/model/config.json "stage 3: everything" \
     "$vlsa" train Stages/tiny/3-instruct.yaml --run $work/runs/3-instruct --resume
 
-# The yardstick: the same data, steps and schedule, a snapshot alone and the text loss alone.
-plain=(--set perceiver.enabled=false --set objective.kind=none)
-step $work/runs/snapshot-1/model/config.json "snapshot-only model, stage 1" \
-    "$vlsa" train Stages/tiny/1-perceive.yaml --run $work/runs/snapshot-1 --resume "${plain[@]}" --set 'train=[projector]'
-step $work/runs/snapshot-2/model/config.json "snapshot-only model, stage 2" \
-    "$vlsa" train Stages/tiny/2-detail.yaml --run $work/runs/snapshot-2 --resume "${plain[@]}" \
-    --set 'train=[projector, vision]' --set model=$work/runs/snapshot-1/model
-step $work/runs/snapshot-3/model/config.json "snapshot-only model, stage 3" \
-    "$vlsa" train Stages/tiny/3-instruct.yaml --run $work/runs/snapshot-3 --resume "${plain[@]}" \
-    --set 'train=[projector, vision, language]' --set model=$work/runs/snapshot-2/model
-
+joined
 model=$work/runs/3-instruct/model
 ask=(--records $data/heldout.json --images $data)
 step $work/stage1.json "held-out questions after stage 1" \

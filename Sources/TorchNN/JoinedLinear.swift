@@ -31,7 +31,9 @@ public struct JoinedLinear {
 
     /// `function(first(x)) * second(x)` of two layers of one width: the gated linear unit.
     public func gated(_ function: Tensor.Nonlinearity, _ input: Tensor) -> Tensor {
-        if layers.allSatisfy({ $0.adapter == nil }), let all = product(input) { return all.gatedHalves(function) }
+        if layers.allSatisfy({ $0.adapter == nil }), let all = product(input) {
+            return all.gatedHalves(function)
+        }
         let outputs = self(input)
         return .gated(function, gate: outputs[0], up: outputs[1])
     }

@@ -34,7 +34,9 @@ extension ParameterStore {
     public var adaptedLayers: [String] { adapters.keys.sorted() }
 
     /// The adapters of a layer; nil where it has none.
-    public func adaptation(of layer: String) -> LoRAConfiguration? { adapters[layer]?.configuration }
+    public func adaptation(of layer: String) -> LoRAConfiguration? {
+        adapters[layer]?.configuration
+    }
 
     /// Whether a parameter is an adapter's.
     public func isAdapter(_ name: String) -> Bool { adapterParameters.contains(name) }
@@ -96,7 +98,8 @@ extension ParameterStore {
         name: String, tensor: Tensor
     )] {
         tensors(under: prefix).filter { !isAdapter($0.name) }.map { name, tensor in
-            guard merging, name.hasSuffix(".weight"), let adapter = adapters[String(name.dropLast(7))]
+            guard merging, name.hasSuffix(".weight"),
+                let adapter = adapters[String(name.dropLast(7))]
             else { return (name, tensor) }
             let merged = withoutGradients { tensor.detached().to(.float32) + adapter.delta }
             return (name, merged.to(tensor.dtype))

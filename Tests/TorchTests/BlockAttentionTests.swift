@@ -65,7 +65,9 @@ import Testing
         ((found.to(.float64) - expected).norm() / expected.norm()).item()
     }
 
-    @Test(arguments: shapes, kernels) func isTheComposedForm(_ shape: Shape, _ kernel: Kernel) throws {
+    @Test(arguments: shapes, kernels) func isTheComposedForm(_ shape: Shape, _ kernel: Kernel)
+        throws
+    {
         ct_limit_instructions(kernel.most)
         defer { ct_limit_instructions(CT_MATRIX_UNIT) }
         let narrow = [
@@ -113,7 +115,8 @@ import Testing
         (expected * cotangent.to(.float64)).sum().backward()
         for (a, b) in zip(narrow, exact) {
             #expect(
-                Self.distance(try #require(a.gradient), try #require(b.gradient)) < kernel.tolerance)
+                Self.distance(try #require(a.gradient), try #require(b.gradient)) < kernel.tolerance
+            )
         }
     }
 
@@ -123,7 +126,8 @@ import Testing
         defer { ct_limit_instructions(CT_MATRIX_UNIT) }
         let (heads, width) = heads
         let narrow = [
-            Self.leaf([2, heads, 100, width], 1, kernel.dtype), Self.leaf([2, heads, 290, width], 2, kernel.dtype),
+            Self.leaf([2, heads, 100, width], 1, kernel.dtype),
+            Self.leaf([2, heads, 290, width], 2, kernel.dtype),
             Self.leaf([2, heads, 290, 48], 3, kernel.dtype),
         ]
         let exact = narrow.map(Self.wide)
@@ -137,7 +141,8 @@ import Testing
         (expected * cotangent.to(.float64)).sum().backward()
         for (a, b) in zip(narrow, exact) {
             #expect(
-                Self.distance(try #require(a.gradient), try #require(b.gradient)) < kernel.tolerance)
+                Self.distance(try #require(a.gradient), try #require(b.gradient)) < kernel.tolerance
+            )
         }
     }
 

@@ -41,7 +41,8 @@ public struct Epigone {
         places: @autoclosure () -> Tensor, in scope: ParameterScope
     ) throws {
         guard configuration.rank > 0 else {
-            throw VLSAError.configuration("epigone.rank is \(configuration.rank); it must be 1 or more")
+            throw VLSAError.configuration(
+                "epigone.rank is \(configuration.rank); it must be 1 or more")
         }
         contextIn = try Linear(width, configuration.rank, in: scope["context"]["linear_1"])
         contextOut = try Linear(configuration.rank, contextWidth, in: scope["context"]["linear_2"])
@@ -54,7 +55,9 @@ public struct Epigone {
     ///   - tokens: projected visual tokens, `[B, l, d]`.
     ///   - pooled: the projected pooled token, `[B, d]`.
     /// - Returns: prompt embeddings `[B, l, context width]` and the pooled embedding `[B, pooled width]`.
-    public func callAsFunction(_ tokens: Tensor, pooled: Tensor) -> (context: Tensor, pooled: Tensor) {
+    public func callAsFunction(_ tokens: Tensor, pooled: Tensor) -> (
+        context: Tensor, pooled: Tensor
+    ) {
         let context = contextOut(contextIn(tokens).silu())
         return (
             places.map { context + $0.to(context.device).to(context.dtype) } ?? context,

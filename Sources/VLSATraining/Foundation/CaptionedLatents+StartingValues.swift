@@ -25,14 +25,19 @@ extension CaptionedLatents {
         guard quarter % promptQuarter == 0 else { return }
         let step = quarter / promptQuarter
         func picking(_ columns: [Int]) -> Tensor {  // [columns, D]
-            (Tensor(columns, shape: [columns.count, 1]) .== Tensor.arange(width).unsqueezed(0)).to(.float32)
+            (Tensor(columns, shape: [columns.count, 1]) .== Tensor.arange(width).unsqueezed(0)).to(
+                .float32)
         }
-        let entries = (0..<4 * promptQuarter).map { $0 / promptQuarter * quarter + $0 % promptQuarter * step }
+        let entries = (0..<4 * promptQuarter).map {
+            $0 / promptQuarter * quarter + $0 % promptQuarter * step
+        }
         change("context_embedder.weight") { _ in picking(entries).transposed(0, 1) }
         // Of each quarter of the code (column or row, sine or cosine) the fastest.
         let each = max(1, headWidth / 4)
         let picks = picking((0..<headWidth).map { $0 / each % 4 * quarter + $0 % each * step })
-        change("pos_embed.proj.weight") { $0 * (1 - picks.sum(axis: 0)).reshaped([width, 1, 1, 1]) }
+        change("pos_embed.proj.weight") {
+            $0 * (1 - picks.sum(axis: 0)).reshaped([width, 1, 1, 1])
+        }
         let asking = max(1, configuration.headCount / 2)
         let byPlace = Tensor.concatenated((0..<asking).map { _ in picks * 2 }, axis: 0)
         for block in 0..<configuration.layerCount {
@@ -41,7 +46,8 @@ extension CaptionedLatents {
             for name in ["attn.to_q.weight", "attn.add_k_proj.weight"] {
                 change(path + name) { weight in
                     Tensor.concatenated(
-                        [byPlace, weight.narrowed(axis: 0, start: count, length: width - count)], axis: 0)
+                        [byPlace, weight.narrowed(axis: 0, start: count, length: width - count)],
+                        axis: 0)
                 }
             }
             let value = orthonormalRows(width, width, generator: generator)
@@ -49,7 +55,8 @@ extension CaptionedLatents {
             change(path + "attn.to_out.0.weight") { _ in value.transposed(0, 1) }
             // Shift, scale and gate of attention, then of the feed-forward.
             change(path + "norm1.linear.bias") { _ in
-                Tensor.concatenated((0..<6).map { Tensor.ones([width]) * ($0 % 3 == 2 ? 1 : 0) }, axis: 0)
+                Tensor.concatenated(
+                    (0..<6).map { Tensor.ones([width]) * ($0 % 3 == 2 ? 1 : 0) }, axis: 0)
             }
         }
     }

@@ -28,7 +28,8 @@ final class CaptionedLatents: Trainable {
 
     init(
         _ configuration: MMDiTConfiguration, flow: RectifiedFlow, pictures: RegionPictures,
-        vectors: Tensor, latents codec: any LatentCodec, pictureSize: Int, patch: Int, places: Double,
+        vectors: Tensor, latents codec: any LatentCodec, pictureSize: Int, patch: Int,
+        places: Double,
         seed: UInt64
     ) throws {
         let (side, width) = (pictures.pictures[0].tiled.geometry.tile.width, vectors.shape[1])

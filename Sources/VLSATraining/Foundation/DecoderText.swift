@@ -37,14 +37,16 @@ struct ToldPicture: TrainingExample {
         let told = turns[first].text[..<end].split(separator: "|", omittingEmptySubsequences: false)
         guard told.count == cellCount else {
             throw FoundationError.data(
-                "\(record.id): \(told.count) cells instead of \(cellCount), one a token of the snapshot")
+                "\(record.id): \(told.count) cells instead of \(cellCount), one a token of the snapshot"
+            )
         }
         turns[first].text = Turn.imagePlaceholder + String(turns[first].text[end...])
         cells = told.map { cell in
             let words = cell.split(separator: " ").joined(separator: " ")
             // As after a word, so that a word is the same token here and in an answer.
             return words.isEmpty
-                ? [] : tokenizer.encode(" " + words, addingSpecial: false).filter { id in
+                ? []
+                : tokenizer.encode(" " + words, addingSpecial: false).filter { id in
                     tokenizer.decode([id]).contains { !$0.isWhitespace }
                 }
         }
@@ -77,7 +79,11 @@ final class DecoderText: Trainable {
     }
 
     func counts(_ examples: [ToldPicture]) -> [String: Int] {
-        ["text": examples.reduce(0) { $0 + $1.prompt.isSupervised.dropFirst().count(where: { $0 }) }]
+        [
+            "text": examples.reduce(0) {
+                $0 + $1.prompt.isSupervised.dropFirst().count(where: { $0 })
+            }
+        ]
     }
 
     func losses(_ examples: [ToldPicture], generators: [Generator]) throws -> [LossTerm] {
@@ -89,7 +95,8 @@ final class DecoderText: Trainable {
     /// Share of the answers to told pictures, without noise, of which every token is the likeliest one.
     func accuracy(_ examples: [ToldPicture]) throws -> Double {
         let (batch, hidden) = try withoutGradients { try read(examples) }
-        let rows = Tensor(batch.predictingRows, shape: [batch.predictingRows.count], device: store.device)
+        let rows = Tensor(
+            batch.predictingRows, shape: [batch.predictingRows.count], device: store.device)
         let likeliest = withoutGradients {
             language.logits(hidden.flattened(from: 0, to: 1).selecting(rows, axis: 0))
         }.argmax(axis: -1).ints()

@@ -7,6 +7,12 @@ import Torch
 import TorchNN
 import VLSA
 
+/// The parts of a foundation in the order in which they are made: the first two stand on their own, the others need those
+/// before them (the denoiser only the decoder).
+public enum FoundationPart: String, CaseIterable, Sendable {
+    case language, vision, projector, perceiver, denoiser
+}
+
 /// Trains small stand-ins for the public checkpoints that the three stages assume, and saves each as the folder that
 /// its family has: `vision` (CLIP), `language` (Llama, with tokenizer), `projector` (LLaVA's), `denoiser` (SD3), and a
 /// `perceiver` that has begun to learn.
@@ -23,22 +29,30 @@ public struct FoundationRun {
         style = progress
     }
 
-    /// - Parameter report: a line about each part when it is done.
-    public func run(report: (String) -> Void) throws {
+    /// - Parameters:
+    ///   - parts: which to make; what they need of the others must be there.
+    ///   - report: a line about each part when it is done.
+    public func run(
+        parts: Set<FoundationPart> = Set(FoundationPart.allCases), report: (String) -> Void
+    ) throws {
         try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true)
-        try makeTokenizer(report)
-        try makeLanguage(report)
-        if !["vision", "projector", "perceiver", "denoiser"].allSatisfy(isDone) {
-            let pictures = try readPictures()
-            let embeddings = try wordEmbeddings(pictures.words)
-            // Without what all words share, or every patch would have to say it of every word.
-            let centred = embeddings - embeddings.mean(axis: 0, keepingAxis: true)
-            let vectors = centred / centred.square().sum(axis: -1, keepingAxis: true).sqrt()
-            try makeVision(pictures, report)
-            try makeProjector(pictures, embeddings, report)
-            try makePerceiver(pictures, embeddings, report)
-            try makeDenoiser(pictures, vectors, report)
+        let missing = parts.filter { !isDone($0.rawValue) }
+        if missing.contains(.language) {
+            try makeTokenizer(report)
+            try makeLanguage(report)
         }
+        let ofPictures = missing.subtracting([.language])
+        guard !ofPictures.isEmpty else { return }
+        let pictures = try readPictures()
+        if missing.contains(.vision) { try makeVision(pictures, report) }
+        guard ofPictures != [.vision] else { return }
+        let embeddings = try wordEmbeddings(pictures.words)
+        // Without what all words share, or every patch would have to say it of every word.
+        let centred = embeddings - embeddings.mean(axis: 0, keepingAxis: true)
+        let vectors = centred / centred.square().sum(axis: -1, keepingAxis: true).sqrt()
+        if missing.contains(.projector) { try makeProjector(pictures, embeddings, report) }
+        if missing.contains(.perceiver) { try makePerceiver(pictures, embeddings, report) }
+        if missing.contains(.denoiser) { try makeDenoiser(pictures, vectors, report) }
     }
 
     private func isDone(_ part: String) -> Bool {
@@ -64,10 +78,11 @@ public struct FoundationRun {
     }
 
     private func makeLanguage(_ report: (String) -> Void) throws {
-        guard !isDone("language") else { return }
         let folder = out + "/tokenizer"
         let tokenizer = try Tokenizer(folder: folder)
-        let cells = (plan.picture.tileWidth / plan.vision.patch) * (plan.picture.tileHeight / plan.vision.patch)
+        let cells =
+            (plan.picture.tileWidth / plan.vision.patch)
+            * (plan.picture.tileHeight / plan.vision.patch)
         let file = try RecordFile(path: plan.data.path + "/texts.json")
         let examples = try (0..<file.count).map { index in
             try ToldPicture(
@@ -91,14 +106,16 @@ public struct FoundationRun {
         let accuracy = try model.accuracy(Array(examples.suffix(heldOut)))
         report(
             "language: \(count(model.store, "language")) parameters, answers "
-                + String(format: "%.0f%%", accuracy * 100) + " of the questions about pictures told in words")
+                + String(format: "%.0f%%", accuracy * 100)
+                + " of the questions about pictures told in words")
     }
 
     // MARK: Tower
 
     private func readPictures() throws -> RegionPictures {
         let limit = plan.pictures
-        let display = ProgressDisplay(title: "pictures", total: limit, unit: "pictures", style: style)
+        let display = ProgressDisplay(
+            title: "pictures", total: limit, unit: "pictures", style: style)
         defer { display.finish() }
         return try RegionPictures(
             records: plan.data.path + "/train.json", images: plan.data.path,
@@ -126,7 +143,6 @@ public struct FoundationRun {
     private func makeProjector(
         _ pictures: RegionPictures, _ embeddings: Tensor, _ report: (String) -> Void
     ) throws {
-        guard !isDone("projector") else { return }
         let model = try train(
             "projector", plan.projector, parts: ["projector"],
             source: { _ in
@@ -147,7 +163,6 @@ public struct FoundationRun {
     private func makePerceiver(
         _ pictures: RegionPictures, _ embeddings: Tensor, _ report: (String) -> Void
     ) throws {
-        guard !isDone("perceiver") else { return }
         let model = try train(
             "perceiver", plan.perceiver.training, parts: ["perceiver"],
             source: { ArraySource($0.examples, seed: plan.seed) }
@@ -164,11 +179,11 @@ public struct FoundationRun {
     private func makeVision(
         _ pictures: RegionPictures, _ report: (String) -> Void
     ) throws {
-        guard !isDone("vision") else { return }
         let side = plan.picture.tileWidth
         guard side % plan.vision.patch == 0, plan.picture.tileHeight == side else {
             throw FoundationError.plan(
-                "picture's tiles must be square and a multiple of vision.patch, \(plan.vision.patch)")
+                "picture's tiles must be square and a multiple of vision.patch, \(plan.vision.patch)"
+            )
         }
         let configuration = CLIPVisionConfiguration(
             width: plan.vision.width, hiddenWidth: plan.vision.hiddenWidth,
@@ -188,11 +203,13 @@ public struct FoundationRun {
                 wordCount: pictures.words.count, seed: plan.seed)
         }
         let accuracy = model.accuracy(
-            views(plan.seed &+ 1).next(128), placeWords: Set(pictures.pictures[0].placeWords.values))
+            views(plan.seed &+ 1).next(128), placeWords: Set(pictures.pictures[0].placeWords.values)
+        )
         try publish(model, "vision")
         report(
             "vision: \(count(model.store, "vision")) parameters, names "
-                + String(format: "%.0f%%", accuracy * 100) + " of the things in view on pictures it learned from")
+                + String(format: "%.0f%%", accuracy * 100)
+                + " of the things in view on pictures it learned from")
     }
 
     // MARK: Denoiser
@@ -200,7 +217,6 @@ public struct FoundationRun {
     private func makeDenoiser(
         _ pictures: RegionPictures, _ vectors: Tensor, _ report: (String) -> Void
     ) throws {
-        guard !isDone("denoiser") else { return }
         let store = ParameterStore(seed: plan.seed)
         let codec = try CheckpointFolder(plan.latents.path).latentCodec(into: store, at: "latents")
         let size = plan.denoiser.pictureSize
@@ -226,7 +242,9 @@ public struct FoundationRun {
         let errors = model.errors(seed: plan.seed &+ 1)
         report(
             "denoiser: \(count(model.store, "denoiser")) parameters, error "
-                + String(format: "%.2f with a picture's caption, %.2f with another's", errors.own, errors.others))
+                + String(
+                    format: "%.2f with a picture's caption, %.2f with another's", errors.own,
+                    errors.others))
     }
 
     // MARK: Common
@@ -246,7 +264,9 @@ public struct FoundationRun {
             plan: loop, planText: "\(training)", folder: folder,
             options: RunOptions(progress: style), model: { _ in try model() }, training: source)
         let outcome = try run.train()
-        guard case .finished = outcome else { throw FoundationInterrupted(outcome: outcome.exitCode) }
+        guard case .finished = outcome else {
+            throw FoundationInterrupted(outcome: outcome.exitCode)
+        }
         return run.model
     }
 

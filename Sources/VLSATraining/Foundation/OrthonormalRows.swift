@@ -7,7 +7,8 @@ func orthonormalRows(_ rows: Int, _ columns: Int, generator: Generator) -> Tenso
     for row in 0..<rows {
         var vector = Array(draws[row * columns..<(row + 1) * columns])
         // Gram-Schmidt within the block, twice for rounding.
-        for other in Array(basis[(row - row % columns)...]) + Array(basis[(row - row % columns)...]) {
+        for other in Array(basis[(row - row % columns)...]) + Array(basis[(row - row % columns)...])
+        {
             let overlap = zip(vector, other).reduce(0) { $0 + $1.0 * $1.1 }
             for column in 0..<columns { vector[column] -= overlap * other[column] }
         }

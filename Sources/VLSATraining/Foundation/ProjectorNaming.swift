@@ -43,7 +43,11 @@ final class ProjectorNaming: Trainable {
         }  // [B, N, D]
         let target = wordSums(examples.flatMap(\.words), embeddings, width: width, on: store.device)
         let error = (projector(features).flattened(from: 0, to: 1) - target).square()
-        return [LossTerm(name: "naming", sum: error.mean(axis: -1).sum(), count: counts(examples)["naming"] ?? 0)]
+        return [
+            LossTerm(
+                name: "naming", sum: error.mean(axis: -1).sum(),
+                count: counts(examples)["naming"] ?? 0)
+        ]
     }
 
     func save(_ weights: ParameterStore, to folder: String) throws {

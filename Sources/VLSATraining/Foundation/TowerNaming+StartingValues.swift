@@ -51,7 +51,8 @@ extension TowerNaming {
             let (inner, hidden) = (configuration.hiddenWidth, Double(configuration.hiddenWidth))
             set(
                 path + "mlp.fc1.weight",
-                Tensor.normal([inner, width], generator: generator) * (1 / Double(width).squareRoot()))
+                Tensor.normal([inner, width], generator: generator)
+                    * (1 / Double(width).squareRoot()))
             set(
                 path + "mlp.fc2.weight",
                 (Tensor.normal([contentWidth, inner], generator: generator)
