@@ -171,7 +171,8 @@ at::Tensor attention_in_blocks(const at::Tensor &query, const at::Tensor &key, c
 
 at::Tensor silu_attention_in_blocks(const at::Tensor &query, const at::Tensor &key, const at::Tensor &value,
                                     double factor) {
-  return InBlocks::apply(query, key, value, std::optional<at::Tensor>(), static_cast<int64_t>(Weighting::silu), false, 1.0, factor);
+  return InBlocks::apply(query, key, value, std::optional<at::Tensor>(), static_cast<int64_t>(Weighting::silu), false,
+                         1.0, factor);
 }
 
 }  // namespace ctorch

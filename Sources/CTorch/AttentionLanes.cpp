@@ -132,7 +132,9 @@ INLINE void store_columns(const float *columns, const Floats factors[2], int64_t
 template <typename T>
 INLINE void load_rows(const T *from, int64_t stride, int64_t rows, int64_t width, float *to, int64_t pitch) {
   for (int64_t t = 0; t < rows; t++) {
-    by_lanes(width, [&](int64_t i, int64_t count) VECTORIZED { store(to + t * pitch + i, load(from + t * stride + i, count)); });
+    by_lanes(width, [&](int64_t i, int64_t count) VECTORIZED {
+      store(to + t * pitch + i, load(from + t * stride + i, count));
+    });
   }
 }
 
@@ -329,7 +331,7 @@ INLINE void forward_task(const AttentionProblem &p, const HeadsView &out, float 
 
 struct Wanted {
   HeadsView query, key, value;  // null where not wanted
-  float *partial;               // of the queries' derivatives, [parts][B][H][T up][width up] in columns; null for one part
+  float *partial;  // of the queries' derivatives, [parts][B][H][T up][width up] in columns; null for one part
 };
 
 // Chunks of held_keys `first` ..< `last` for all heads that share key head `shared`.
@@ -399,7 +401,8 @@ INLINE void backward_task(const AttentionProblem &p, const HeadsView &out, const
           multiply<2, true>(turned(key), derivatives, edge, query_sum, edge, p.width, place.count);
         }
         if (wanted.key.data) {
-          add_product({derivatives, edge, 1}, query_rows, key_sum + (from - from_key) * width, width, place.count, rows);
+          add_product({derivatives, edge, 1}, query_rows, key_sum + (from - from_key) * width, width, place.count,
+                      rows);
         }
         if (wanted.value.data) {
           add_product({weights, edge, 1}, incoming_rows, value_sum + (from - from_key) * depth, depth, place.count,

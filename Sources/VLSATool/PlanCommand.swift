@@ -24,7 +24,10 @@ struct PlanCommand: ParsableCommand {
     @Option(name: .customLong("set"), help: "key=value, as often as needed.") var overrides: [String] = []
     @Option(help: "Memory to compare with, in GiB; otherwise that of the stage's device here.") var memory: Double?
 
+    @Option(help: "Processes that will train together; the memory is that of each.") var processes = 1
+
     func validate() throws {
+        if processes < 1 { throw ValidationError("--processes: write how many, from 1") }
         if let memory, !(memory > 0 && memory < 1e9) {
             throw ValidationError("--memory: write a size in GiB, such as 80")
         }
@@ -36,7 +39,13 @@ struct PlanCommand: ParsableCommand {
             let plan = try TrainingPlan.load(path: stage, overrides: overrides)
             let outline = try StageOutline(plan, following: previous)
             let here = Device(plan.device)?.memory?.total
-            print(try outline.text(available: memory.map { Int($0 * 1024 * 1024 * 1024) } ?? here))
+            guard plan.batch.samples % processes == 0 else {
+                throw ValidationError(
+                    "--processes \(processes) do not divide \(stage)'s batch.samples, \(plan.batch.samples)")
+            }
+            print(
+                try outline.text(
+                    available: memory.map { Int($0 * 1024 * 1024 * 1024) } ?? here, processes: processes))
             if stage != stages.last { print() }
             previous = outline
         }

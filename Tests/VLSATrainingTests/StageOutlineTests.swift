@@ -42,7 +42,7 @@ private let quiet = RunOptions(progress: .silent, watchesSignals: false)
         #expect(outlines[2].model.configuration.chat.format == .llama3)
 
         // 2 bytes a weight; a gradient like it; fp32 master and two moments for what learns.
-        let memory = Dictionary(uniqueKeysWithValues: outlines[2].memory.map { ($0.name, $0.bytes) })
+        let memory = Dictionary(uniqueKeysWithValues: outlines[2].memory().map { ($0.name, $0.bytes) })
         let learning = outlines[2].model.store.trainable.reduce(0) { $0 + $1.tensor.count }
         #expect(memory["weights"] == 2 * outlines[2].model.store.count())
         #expect(memory["gradients"] == 2 * learning)
@@ -114,10 +114,24 @@ private let quiet = RunOptions(progress: .silent, watchesSignals: false)
         let table = try String(contentsOfFile: run + "/trainable.txt", encoding: .utf8)
         #expect(try outline.text(available: nil).contains(table))
         let state = try SafetensorsFile(path: run + "/checkpoints/step-1/optimizer.safetensors")
-        let memory = Dictionary(uniqueKeysWithValues: outline.memory.map { ($0.name, $0.bytes) })
+        let memory = Dictionary(uniqueKeysWithValues: outline.memory().map { ($0.name, $0.bytes) })
         #expect(memory["optimizer"] == state.dataBytes)
         let resolved = try String(contentsOfFile: run + "/plan.yaml", encoding: .utf8)
         #expect(try outline.text(available: nil).contains(resolved))
+    }
+
+    @Test(arguments: [(0, 1), (1, 4), (2, 4)])
+    func processesDivideTheOptimizersState(zero: Int, owners: Int) throws {
+        let files = try StageFiles()
+        let outline = try StageOutline(
+            files.plan(["processes.zero=\(zero)", "batch={samples: 8, micro: 8}"]))
+        func bytes(_ processes: Int) -> [String: Int] {
+            Dictionary(uniqueKeysWithValues: outline.memory(processes: processes).map { ($0.name, $0.bytes) })
+        }
+        let (alone, each) = (bytes(1), bytes(4))
+        #expect(each["optimizer"] == (alone["optimizer"]! + owners - 1) / owners)
+        #expect(each["weights"] == alone["weights"] && each["gradients"] == alone["gradients"])
+        #expect(each["activations"]! * 4 == alone["activations"]!)
     }
 
     @Test func theNextStageIsPlannedBeforeAndAfterTheFirstRan() throws {
@@ -130,7 +144,7 @@ private let quiet = RunOptions(progress: .silent, watchesSignals: false)
         _ = try trainStage(first, run: files.path + "/one", options: quiet)
         let after = try StageOutline(second)
         #expect(before.work == after.work)
-        #expect(before.memory.map(\.bytes) == after.memory.map(\.bytes))
+        #expect(before.memory().map(\.bytes) == after.memory().map(\.bytes))
         #expect(before.notes.count == 1 && after.notes.isEmpty)
     }
 

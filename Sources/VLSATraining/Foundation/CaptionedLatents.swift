@@ -14,8 +14,8 @@ struct LatentExample: TrainingExample {
 /// Trains a denoiser from nothing on latents with captions.
 ///
 /// The caption of a picture is its snapshot's patch captions in their places: one prompt token a patch, the mean of
-/// its words' vectors with a code of the place added (``MMDiTConfiguration/promptPlaces(tokensPerSide:latentSide:)``). So the denoiser learns to take a grid of tokens as
-/// its prompt, as the visual tokens will be.
+/// its words' vectors with a code of the place added (``MMDiTConfiguration/promptPlaces(tokensPerSide:latentSide:)``).
+/// So the denoiser learns to take a grid of tokens as its prompt, as the visual tokens will be.
 final class CaptionedLatents: Trainable {
     typealias Example = LatentExample
 

@@ -5,15 +5,17 @@ import VLSA
 extension StageOutline {
     /// The stage for people: the resolved plan, its parts, the work of a step and the memory it takes.
     ///
-    /// - Parameter available: bytes to compare the memory with; nil where nothing is known of the device.
-    public func text(available: Int?) throws -> String {
+    /// - Parameters:
+    ///   - available: bytes to compare a process' memory with; nil where nothing is known of the device.
+    ///   - processes: that train together.
+    public func text(available: Int?, processes: Int = 1) throws -> String {
         // A section that the file leaves out is the model's own.
         var resolved = plan
         resolved.sections = model.configuration.sections
         var lines = ["# \(plan.name), resolved", try resolved.yaml(), "# parts"]
         lines.append(TrainableTable.text(optimizer.groups, store: model.store))
         lines += workLines() + [""]
-        lines += memoryLines(available: available)
+        lines += memoryLines(available: available, processes: processes)
         lines += notes.isEmpty ? [] : [""]
         lines += notes.map { "note: \($0)" }
         return lines.joined(separator: "\n")
@@ -44,11 +46,14 @@ extension StageOutline {
         ]
     }
 
-    private func memoryLines(available: Int?) -> [String] {
+    private func memoryLines(available: Int?, processes: Int) -> [String] {
+        let memory = memory(processes: processes)
+        let totalMemory = memory.reduce(0) { $0 + $1.bytes }
         var rows = memory.map { [$0.name, byteText($0.bytes)] }
         rows.append(["together", byteText(totalMemory)])
         var lines = [
-            "# memory on \(plan.device), \(plan.dtype.rawValue), \(plan.batch.micro) samples at once; "
+            "# memory on \(plan.device)\(processes > 1 ? " of each of \(processes) processes" : ""), "
+                + "\(plan.dtype.rawValue), \(min(plan.batch.micro, plan.batch.samples / processes)) samples at once; "
                 + "activations are an estimate", alignedColumns(rows).joined(separator: "\n"),
         ]
         if let available {

@@ -48,19 +48,21 @@ public struct StageOutline {
         Double(plan.batch.samples) * work.reduce(0) { $0 + $1.forward + $1.backward }
     }
 
-    /// Bytes of memory, by what takes them.
-    public var memory: [(name: String, bytes: Int)] {
+    /// Bytes of memory in each process, by what takes them.
+    ///
+    /// - Parameter processes: that train together, the optimizer's state divided among them with `processes.zero` 1 or 2.
+    public func memory(processes: Int = 1) -> [(name: String, bytes: Int)] {
         let trained = model.store.trainable.reduce(0) { $0 + $1.tensor.byteCount }
+        let state = optimizer.state.reduce(0) { $0 + $1.1.byteCount }
+        let owners = plan.processes.zero > 0 ? processes : 1
+        let atOnce = min(plan.batch.micro, max(1, plan.batch.samples / processes))
         return [
             ("weights", model.store.tensors().reduce(0) { $0 + $1.tensor.byteCount }),
             ("gradients", trained),
-            ("optimizer", optimizer.state.reduce(0) { $0 + $1.1.byteCount }),
-            ("activations", plan.batch.micro * work.reduce(0) { $0 + $1.activationBytes }),
+            ("optimizer", (state + owners - 1) / owners),
+            ("activations", atOnce * work.reduce(0) { $0 + $1.activationBytes }),
         ]
     }
-
-    /// Bytes of all of ``memory``.
-    public var totalMemory: Int { memory.reduce(0) { $0 + $1.bytes } }
 
     /// Parts whose folders have a configuration and no weights, so that the stage cannot be trained yet.
     public var partsWithoutWeights: [String] {
