@@ -39,6 +39,8 @@ import Torch
         #expect(score.constantEqual == (3 + 2 + 1) / 9.0)
         #expect(score.constantError == (0 + 20 + 30) / 9.0)
         #expect(NumberScore([("yes", "7")], period: 1) == nil)
+        // 250250 counts as 200, the greatest that is expected anywhere.
+        #expect(try #require(NumberScore([("100", "250250"), ("200", "200")], period: 1)).error == 50)
         #expect(try #require(NumberScore([("7", "")], period: 1)).error == nil)
     }
 

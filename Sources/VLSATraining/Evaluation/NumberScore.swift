@@ -7,7 +7,8 @@ public struct NumberScore: Codable, Equatable, Sendable {
     public let expected: Int
     /// Share of them that the answer has at the same place, 0...1; what an answer leaves out counts as wrong.
     public let equal: Double
-    /// Mean distance of the numbers that were given; nil when none was.
+    /// Mean distance of the numbers that were given, one above all expected ones counting as the greatest of those;
+    /// nil when none was.
     public let error: Double?
     /// What `equal` would be for the best answer that is the same to every question: chance.
     public let constantEqual: Double
@@ -20,14 +21,16 @@ public struct NumberScore: Codable, Equatable, Sendable {
     init?(_ pairs: [(expected: String, answer: String)], period: Int) {
         var columns = [[Int]](repeating: [], count: period)
         var (total, equalCount, given, distance) = (0, 0, 0, 0)
-        for (expected, answer) in pairs {
-            let (truth, said) = (NumberScore.numbers(in: expected), NumberScore.numbers(in: answer))
+        let truths = pairs.map { NumberScore.numbers(in: $0.expected) }
+        let greatest = truths.joined().max() ?? 0
+        for (truth, pair) in zip(truths, pairs) {
+            let said = NumberScore.numbers(in: pair.answer)
             for (place, number) in truth.enumerated() {
                 columns[place % period].append(number)
                 total += 1
                 guard place < said.count else { continue }
                 given += 1
-                distance += abs(said[place] - number)
+                distance += abs(min(said[place], greatest) - number)
                 if said[place] == number { equalCount += 1 }
             }
         }
