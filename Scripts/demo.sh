@@ -9,6 +9,7 @@ vlsa=${1:-vlsa}
 work=demo/work
 data=$work/data
 mkdir -p "$work"
+export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-1000}"  # processes share the cores here: threads that wait spin hardly at all
 started=$SECONDS
 
 say() { printf '\n== %s (%d s so far)\n' "$*" "$((SECONDS - started))" >&2; }

@@ -2,9 +2,10 @@
 //
 // GNU's OpenMP, which libtorch's wheels bring, lets threads that wait at the end of a loop spin for milliseconds before
 // they sleep. A training step is thousands of short loops; when a data worker or any other process wants the same core,
-// each of them is waited for by spinning. On two cores a step beside a busy neighbour took five times as long as it
-// does with short spins, and a tenth longer without one. The library reads its setting when it is loaded, before any
-// function of the program, so the program starts itself once more with it (30 ms). What the user has set stays.
+// each of them is waited for by spinning. On two cores with two busy neighbours a step took more than three times as
+// long as with spins of some microseconds; with hardly any, decoding loses a third (Documentation/kernels.md). The
+// library reads its setting when it is loaded, before any function of the program, so the program starts itself once
+// more with it (30 ms). What the user has set stays.
 
 #if defined(__linux__)
 
@@ -30,7 +31,7 @@ static void start_with_short_spins(int count, char **arguments, char **environme
   while (environment[variables] != NULL) variables++;
   char *with_setting[variables + 2];
   memcpy(with_setting, environment, variables * sizeof *environment);
-  with_setting[variables] = "GOMP_SPINCOUNT=1000";
+  with_setting[variables] = "GOMP_SPINCOUNT=10000";
   with_setting[variables + 1] = NULL;
   execve(program, arguments, with_setting);  // returns only where it failed; then the long spins stay
 }
