@@ -93,9 +93,10 @@ void run_backward(Kernel kernel, at::ScalarType type, const AttentionProblem &pr
   lane_attention_backward<c10::BFloat16>(problem, out, gradient, sums, query, key, value);
 }
 
-Kernel kernel_for(const at::Tensor &query) {
-  return query.scalar_type() == at::kBFloat16 && may_use_matrix_unit() && has_matrix_unit() ? Kernel::matrix_unit
-                                                                                            : Kernel::lanes;
+// The matrix unit works on whole blocks; with less than one most of its work would be on zeros.
+Kernel kernel_for(const at::Tensor &query, const at::Tensor &key) {
+  const bool fills = query.scalar_type() == at::kBFloat16 && query.size(2) >= block_edge && key.size(2) >= block_edge;
+  return fills && may_use_matrix_unit() && has_matrix_unit() ? Kernel::matrix_unit : Kernel::lanes;
 }
 
 // Keeps its inputs, its result and one fp32 number a query; the weights are worked out again backward.
@@ -116,7 +117,7 @@ struct InBlocks : torch::autograd::Function<InBlocks> {
     if (problem.weighting == Weighting::softmax) {
       sums = at::empty({q.size(0), q.size(1), q.size(2)}, q.options().dtype(at::kFloat));
     }
-    Kernel kernel = kernel_for(q);
+    Kernel kernel = kernel_for(q, k);
     run_forward(kernel, q.scalar_type(), problem, view(out), sums.defined() ? sums.data_ptr<float>() : nullptr);
     bool is_silu = problem.weighting == Weighting::silu;
     context->save_for_backward({q, k, v, is_silu ? at::Tensor() : out, sums, bias});
@@ -158,8 +159,7 @@ bool can_attend_in_blocks(const at::Tensor &query, const at::Tensor &key, const 
   };
   if (query.scalar_type() != at::kFloat && query.scalar_type() != at::kBFloat16) return false;
   // Few queries, as in decoding, would leave most of a block empty.
-  return fits(query) && fits(key) && fits(value) && query.size(2) >= block_edge / 2 &&
-         (kernel_for(query) == Kernel::lanes || key.size(2) >= block_edge);
+  return fits(query) && fits(key) && fits(value) && query.size(2) >= block_edge / 2;
 }
 
 at::Tensor attention_in_blocks(const at::Tensor &query, const at::Tensor &key, const at::Tensor &value,
