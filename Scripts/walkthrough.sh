@@ -42,8 +42,16 @@ refused 64 vlsa augment work/augmented.jsonl --images work/data --out work/x.jso
 refused 64 vlsa augment work/none.json --images work --out work/x.jsonl
 refused 1 vlsa infer --model work/runs/1/model --image out.log --prompt hello
 
-# Two processes train one run; the second says nothing. One that is killed ends the other.
 wrong() { echo "walkthrough: $*" >&2; cat out.* err.* >&2; exit 1; }
+# Threads wait briefly unless the user says otherwise; a foundation's part is made alone.
+env -u GOMP_SPINCOUNT -u OMP_WAIT_POLICY "$tool" doctor > out.log
+grep -q 'GOMP_SPINCOUNT=10000' out.log || wrong "vlsa does not shorten the waiting of threads"
+GOMP_SPINCOUNT=7 "$tool" doctor > out.log
+grep -q 'GOMP_SPINCOUNT=7$' out.log || wrong "vlsa overrides GOMP_SPINCOUNT"
+vlsa foundation Stages/tiny/0-foundation.yaml --out work/part --part vision --set data=work/data --set latents=work/codecs/latents --set vision.training.steps=2 > out.log 2> err.log \
+    && [ -e work/part/vision/config.json ] && [ ! -e work/part/language ] || wrong "a part of a foundation is not made alone"
+
+# Two processes train one run; the second says nothing. One that is killed ends the other.
 choose_port() {
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 }

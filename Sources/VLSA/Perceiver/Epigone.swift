@@ -17,7 +17,6 @@ public struct EpigoneConfiguration: Codable, Equatable, Sendable {
     /// denoiser's coordinates; 0, the paper's, adds none. A denoiser takes its prompt as a set: without this only what
     /// the tokens themselves tell of their places says where they belong.
     public var places: Double
-
     /// `head`, or `slice` as the paper's single width reads.
     public var pooled: PooledHead
 
@@ -32,7 +31,7 @@ public struct EpigoneConfiguration: Codable, Equatable, Sendable {
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         rank = try values.decodeIfPresent(Int.self, forKey: .rank) ?? 256
-        places = try values.decodeIfPresent(Double.self, forKey: .places) ?? 0
+        places = try values.number(.places, standard: 0)
         pooled = try values.decodeIfPresent(PooledHead.self, forKey: .pooled) ?? .head
     }
 }

@@ -9,7 +9,8 @@ extension CaptionedLatents {
     ///
     /// Half of the heads ask by place alone: their queries, and the prompt's keys, start as the fastest sines and cosines
     /// of the code that both streams have of their places, which the latent's own entry leaves free. Outputs start as
-    /// transposed values, and blocks open, where DiT starts them shut.
+    /// transposed values, and blocks open, where DiT starts them shut. Where the denoiser is not a multiple as wide as its prompt, the two
+    /// codes have no common frequencies, and everything starts as it would anyway.
     func start(seed: UInt64) {
         let configuration = denoiser.configuration
         let generator = Generator(seed: seed &+ 2)
@@ -22,7 +23,7 @@ extension CaptionedLatents {
         }
         // A prompt vector is a sparser code of places, with every `step`-th frequency; it enters where those are.
         let (quarter, promptQuarter) = (width / 4, configuration.contextWidth / 4)
-        guard quarter % promptQuarter == 0 else { return }
+        guard promptQuarter > 0, quarter % promptQuarter == 0 else { return }
         let step = quarter / promptQuarter
         func picking(_ columns: [Int]) -> Tensor {  // [columns, D]
             (Tensor(columns, shape: [columns.count, 1]) .== Tensor.arange(width).unsqueezed(0)).to(
