@@ -167,6 +167,27 @@ import Testing
         }
     }
 
+    /// Few heads and many keys, which several threads divide among them backward; a process of its own, since the number
+    /// of threads is everybody's.
+    @Test func keysInPartsGiveTheSame() async {
+        await #expect(processExitsWith: .success) {
+            func derivatives(threads: Int) -> [Tensor] {
+                TorchRuntime.threads = threads
+                let leaves = [75, 1001, 1001].enumerated().map {
+                    BlockAttentionTests.leaf([1, 1, $1, 64], UInt64($0), .float32)
+                }
+                Tensor.attention(query: leaves[0], key: leaves[1], value: leaves[2]).square().sum()
+                    .backward()
+                return leaves.map { $0.gradient! }
+            }
+            for (alone, together) in zip(derivatives(threads: 1), derivatives(threads: 4)) {
+                guard BlockAttentionTests.distance(together, alone.to(.float64)) < 2e-6 else {
+                    fatalError("parts do not add up")
+                }
+            }
+        }
+    }
+
     @Test func withoutTheMatrixUnitTheResultIsNearlyTheSame() {
         defer { ct_limit_instructions(CT_MATRIX_UNIT) }
         let (q, k, v) = (
