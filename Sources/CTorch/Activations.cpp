@@ -1,4 +1,5 @@
 #include "Activations.h"
+#include "Recipe.h"
 #include "Vectors.h"
 #include "Parallel.h"
 
@@ -153,15 +154,19 @@ void activate_backward(Activation activation, const at::Tensor &x, const at::Ten
   });
 }
 
+at::Tensor activated_again(const std::vector<at::Tensor> &parts, const std::vector<double> &numbers) {
+  at::Tensor out = at::empty_like(parts[0]);
+  activate(static_cast<Activation>(numbers[0]), parts[0], parts[1], out);
+  return out;
+}
+
 struct Activate : torch::autograd::Function<Activate> {
-  static at::Tensor forward(AutogradContext *context, const at::Tensor &input, const std::optional<at::Tensor> &bias,
+  static at::Tensor forward(AutogradContext *context, const at::Tensor &x, const std::optional<at::Tensor> &bias,
                             int64_t activation) {
-    at::Tensor x = input.contiguous(), b = bias ? bias->contiguous() : at::Tensor();
-    at::Tensor out = at::empty_like(x);
-    activate(static_cast<Activation>(activation), x, b, out);
+    at::Tensor b = bias.value_or(at::Tensor());
     context->save_for_backward({x, b});
     context->saved_data["activation"] = activation;
-    return out;
+    return activated_again({x, b}, {static_cast<double>(activation)});
   }
 
   static variable_list backward(AutogradContext *context, variable_list gradients) {
@@ -260,17 +265,19 @@ struct Gate : torch::autograd::Function<Gate> {
 };
 
 // Gates and ups side by side in the last axis, as one product gives them.
+at::Tensor gated_again(const std::vector<at::Tensor> &parts, const std::vector<double> &numbers) {
+  std::vector<int64_t> shape = parts[0].sizes().vec();
+  int64_t width = shape.back() /= 2;
+  at::Tensor out = at::empty(shape, parts[0].options()), rows = as_rows(parts[0]);
+  gate(static_cast<Activation>(numbers[0]), rows.narrow(1, 0, width), rows.narrow(1, width, width), as_rows(out));
+  return out;
+}
+
 struct JoinedGate : torch::autograd::Function<JoinedGate> {
-  static at::Tensor forward(AutogradContext *context, const at::Tensor &joined, int64_t activation) {
-    at::Tensor x = joined.contiguous();
-    std::vector<int64_t> shape = x.sizes().vec();
-    int64_t width = shape.back() /= 2;
-    at::Tensor out = at::empty(shape, x.options());
-    at::Tensor rows = as_rows(x);
-    gate(static_cast<Activation>(activation), rows.narrow(1, 0, width), rows.narrow(1, width, width), as_rows(out));
+  static at::Tensor forward(AutogradContext *context, const at::Tensor &x, int64_t activation) {
     context->save_for_backward({x});
     context->saved_data["activation"] = activation;
-    return out;
+    return gated_again({x}, {static_cast<double>(activation)});
   }
 
   static variable_list backward(AutogradContext *context, variable_list gradients) {
@@ -306,7 +313,10 @@ at::Tensor activated(Activation activation, const at::Tensor &x, const std::opti
   }
   bool fits = can_fuse_activation(x) && (!bias || (bias->is_cpu() && bias->scalar_type() == x.scalar_type()));
   if (!fits) return composed(activation, bias ? x + *bias : x);
-  return Activate::apply(x, bias, static_cast<int64_t>(activation));
+  at::Tensor input = x.contiguous();
+  std::optional<at::Tensor> b = bias ? std::optional(bias->contiguous()) : std::nullopt;
+  return with_recipe(Activate::apply(input, b, static_cast<int64_t>(activation)), activated_again,
+                     {input, b.value_or(at::Tensor())}, {static_cast<double>(activation)});
 }
 
 }  // namespace ctorch
@@ -342,7 +352,11 @@ ct_status ct_gate_joined(ct_activation kind, const ct_tensor *joined, ct_tensor 
   return result(out, [&] {
     at::Tensor x = get(joined);
     TORCH_CHECK(x.dim() > 0 && x.size(-1) % 2 == 0, "the last axis must be even: gates, then values");
-    if (can_fuse_activation(x)) return JoinedGate::apply(x, static_cast<int64_t>(activation_of(kind)));
+    if (can_fuse_activation(x)) {
+      auto activation = static_cast<int64_t>(activation_of(kind));
+      x = x.contiguous();
+      return with_recipe(JoinedGate::apply(x, activation), gated_again, {x}, {static_cast<double>(activation)});
+    }
     int64_t width = x.size(-1) / 2;
     return composed(activation_of(kind), x.narrow(-1, 0, width)) * x.narrow(-1, width, width);
   });

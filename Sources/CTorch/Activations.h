@@ -8,7 +8,8 @@ namespace ctorch {
 
 enum class Activation : int64_t { silu, quick_gelu, gelu, gelu_tanh };
 
-// act(x + bias), which keeps x for its derivative and nothing else; composed where it cannot be fused.
+// act(x + bias), which keeps x for its derivative and nothing else, and has a recipe (Recipe.h); composed where it
+// cannot be fused.
 at::Tensor activated(Activation activation, const at::Tensor &x, const std::optional<at::Tensor> &bias);
 
 }  // namespace ctorch

@@ -12,10 +12,6 @@ ct_status ct_matmul(const ct_tensor *a, const ct_tensor *b, ct_tensor **out) {
   return result(out, [&] { return at::matmul(get(a), get(b)); });
 }
 
-ct_status ct_linear(const ct_tensor *input, const ct_tensor *weight, const ct_tensor *bias, ct_tensor **out) {
-  return result(out, [&] { return at::linear(get(input), get(weight), maybe(bias)); });
-}
-
 ct_status ct_softmax(const ct_tensor *tensor, ptrdiff_t axis, bool logarithm, ct_tensor **out) {
   return result(out, [&] {
     at::Tensor input = get(tensor);

@@ -1,4 +1,5 @@
 #include "Norms.h"
+#include "Recipe.h"
 #include "Vectors.h"
 #include "Parallel.h"
 
@@ -6,6 +7,7 @@
 #include <ATen/TensorOperators.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <array>
 #include <cmath>
 
 namespace ctorch {
@@ -150,25 +152,34 @@ Problem problem_of(const at::Tensor &x, int64_t span, double epsilon, bool aroun
   return {rows, width, span == 0 ? std::max<int64_t>(rows, 1) : span, epsilon, around_one};
 }
 
-struct Normed : torch::autograd::Function<Normed> {
-  static at::Tensor forward(AutogradContext *context, const at::Tensor &input, const std::optional<at::Tensor> &weight,
-                            const std::optional<at::Tensor> &bias, int64_t kind, int64_t span, double epsilon, bool around_one) {
-    Norm norm = static_cast<Norm>(kind);
-    at::Tensor x = input.contiguous(), y = at::empty_like(x);
-    at::Tensor w = weight ? weight->contiguous() : at::Tensor(), b = bias ? bias->contiguous() : at::Tensor();
-    Problem p = problem_of(x, span, epsilon, around_one);
-    at::TensorOptions wide = x.options().dtype(x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
-    at::Tensor scales = at::empty({p.rows}, wide), means;
-    if (norm == Norm::layer) means = at::empty({p.rows}, wide);
-    with_type_and_norm(x.scalar_type(), norm, [&](auto type, auto which) {
-      using T = decltype(type);
-      const T *from = pointer<T>(x), *factor = pointer<T>(w), *added = pointer<T>(b);
-      T *to = pointer<T>(y);
-      auto *mean = pointer<wide_t<T>>(means), *scale = pointer<wide_t<T>>(scales);
-      parallel_for(0, p.rows, chunk_rows, [&](int64_t begin, int64_t end) {
-        forward_rows<T, which()>(p, from, factor, added, to, mean, scale, begin, end);
-      });
+// The values, and each row's mean (of layer norms) and scale.
+std::array<at::Tensor, 3> normed(Norm norm, const Problem &p, const at::Tensor &x, const at::Tensor &w,
+                                 const at::Tensor &b) {
+  at::TensorOptions wide = x.options().dtype(x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
+  at::Tensor y = at::empty_like(x), scales = at::empty({p.rows}, wide), means;
+  if (norm == Norm::layer) means = at::empty({p.rows}, wide);
+  with_type_and_norm(x.scalar_type(), norm, [&](auto type, auto which) {
+    using T = decltype(type);
+    const T *from = pointer<T>(x), *factor = pointer<T>(w), *added = pointer<T>(b);
+    T *to = pointer<T>(y);
+    auto *mean = pointer<wide_t<T>>(means), *scale = pointer<wide_t<T>>(scales);
+    parallel_for(0, p.rows, chunk_rows, [&](int64_t begin, int64_t end) {
+      forward_rows<T, which()>(p, from, factor, added, to, mean, scale, begin, end);
     });
+  });
+  return {y, means, scales};
+}
+
+at::Tensor normed_again(const std::vector<at::Tensor> &parts, const std::vector<double> &numbers) {
+  Problem p = problem_of(parts[0], static_cast<int64_t>(numbers[1]), numbers[2], numbers[3] != 0);
+  return normed(static_cast<Norm>(numbers[0]), p, parts[0], parts[1], parts[2])[0];
+}
+
+struct Normed : torch::autograd::Function<Normed> {
+  static at::Tensor forward(AutogradContext *context, const at::Tensor &x, const std::optional<at::Tensor> &weight,
+                            const std::optional<at::Tensor> &bias, int64_t kind, int64_t span, double epsilon, bool around_one) {
+    at::Tensor w = weight.value_or(at::Tensor()), b = bias.value_or(at::Tensor());
+    auto [y, means, scales] = normed(static_cast<Norm>(kind), problem_of(x, span, epsilon, around_one), x, w, b);
     context->save_for_backward({x, w, means, scales});
     context->saved_data["kind"] = kind;
     context->saved_data["span"] = span;
@@ -212,6 +223,17 @@ struct Normed : torch::autograd::Function<Normed> {
   }
 };
 
+at::Tensor apply(Norm norm, const at::Tensor &input, const std::optional<at::Tensor> &weight,
+                 const std::optional<at::Tensor> &bias, int64_t span, double epsilon, bool around_one) {
+  auto dense = [](const std::optional<at::Tensor> &row) { return row ? std::optional(row->contiguous()) : std::nullopt; };
+  at::Tensor x = input.contiguous();
+  std::optional<at::Tensor> w = dense(weight), b = dense(bias);
+  auto kind = static_cast<int64_t>(norm);
+  return with_recipe(Normed::apply(x, w, b, kind, span, epsilon, around_one), normed_again,
+                     {x, w.value_or(at::Tensor()), b.value_or(at::Tensor())},
+                     {static_cast<double>(kind), static_cast<double>(span), epsilon, around_one ? 1.0 : 0.0});
+}
+
 bool fits(const at::Tensor &input, const std::optional<at::Tensor> &other) {
   return !other || (other->is_cpu() && other->scalar_type() == input.scalar_type());
 }
@@ -227,18 +249,17 @@ bool can_fuse_norm(const at::Tensor &input, const std::optional<at::Tensor> &wei
 }
 
 at::Tensor fused_rms_norm(const at::Tensor &input, const std::optional<at::Tensor> &weight, double epsilon) {
-  return Normed::apply(input, weight, std::optional<at::Tensor>(), static_cast<int64_t>(Norm::root_mean_square),
-                       int64_t{0}, epsilon, false);
+  return apply(Norm::root_mean_square, input, weight, std::nullopt, 0, epsilon, false);
 }
 
 at::Tensor fused_layer_norm(const at::Tensor &input, const std::optional<at::Tensor> &weight,
                             const std::optional<at::Tensor> &bias, double epsilon) {
-  return Normed::apply(input, weight, bias, static_cast<int64_t>(Norm::layer), int64_t{0}, epsilon, false);
+  return apply(Norm::layer, input, weight, bias, 0, epsilon, false);
 }
 
 at::Tensor fused_modulated_norm(const at::Tensor &input, const at::Tensor &scale, const at::Tensor &shift,
                                 double epsilon) {
-  return Normed::apply(input, std::optional<at::Tensor>(scale), std::optional<at::Tensor>(shift), static_cast<int64_t>(Norm::layer), input.size(1), epsilon, true);
+  return apply(Norm::layer, input, scale, shift, input.size(1), epsilon, true);
 }
 
 }  // namespace ctorch

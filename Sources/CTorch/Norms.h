@@ -1,5 +1,5 @@
 // Normalisations done in one pass over memory, with their derivatives, on the CPU: bf16, fp32 and fp64, statistics
-// in fp32 (fp64 for fp64).
+// in fp32 (fp64 for fp64). What they give has a recipe (Recipe.h).
 
 #pragma once
 

@@ -17,9 +17,39 @@ struct Coefficients {
   double keep, beta1, beta2, step_size, inverse_root_correction, epsilon, factor;
 };
 
+// What is stored beside a weight, and is its fp32 master with it: nothing where the weight is its own, a copy of its own,
+// or the remainder of its rounding to bf16.
+struct Own {};
+using Copy = float;
+using Remainder = int16_t;
+
+template <typename Weight, typename Beside, typename State>
+INLINE Lanes<State> load_master(const Weight *weight, const Beside *beside, int64_t i, int64_t n) {
+  if constexpr (std::is_same_v<Beside, Own>) {
+    return load(weight + i, n);
+  } else if constexpr (std::is_same_v<Beside, Remainder>) {
+    Words rest = bits<Words>(__builtin_convertvector(load(beside + i, n), Lanes<int32_t>));
+    return bits<Floats>(bits<Words>(load(weight + i, n)) + rest);
+  } else {
+    return load(beside + i, n);
+  }
+}
+
+template <typename Weight, typename Beside, typename State>
+INLINE void store_master(Weight *weight, Beside *beside, Lanes<State> master, int64_t i, int64_t n) {
+  store(weight + i, master, n);
+  if constexpr (std::is_same_v<Beside, Remainder>) {
+    // Half a unit of bf16 rounded down is one more than fits.
+    auto rest = bits<Lanes<int32_t>>(bits<Words>(master) - bits<Words>(as_bf16(master)));
+    store(beside + i, __builtin_convertvector(__builtin_elementwise_min(rest, Lanes<int32_t>(32767)), Lanes<int16_t>), n);
+  } else if constexpr (std::is_same_v<Beside, Copy>) {
+    store(beside + i, master, n);
+  }
+}
+
 // The decoupled decay of AdamW (arXiv:1711.05101, algorithm 2), one pass over memory.
-template <typename Weight, typename Gradient, typename State>
-void update(Weight *weight, const Gradient *gradient, State *master, State *first, State *second, int64_t count,
+template <typename Weight, typename Gradient, typename Beside, typename State>
+void update(Weight *weight, const Gradient *gradient, Beside *beside, State *first, State *second, int64_t count,
             const Coefficients &c) {
   const State keep = static_cast<State>(c.keep), beta1 = static_cast<State>(c.beta1);
   const State beta2 = static_cast<State>(c.beta2), step_size = static_cast<State>(c.step_size);
@@ -31,46 +61,117 @@ void update(Weight *weight, const Gradient *gradient, State *master, State *firs
       Lanes<State> g = load(gradient + i, n) * factor;
       Lanes<State> m = beta1 * load(first + i, n) + rest1 * g;
       Lanes<State> v = beta2 * load(second + i, n) + rest2 * g * g;
-      Lanes<State> w =
-          keep * load(master + i, n) - step_size * m / (__builtin_elementwise_sqrt(v) * correction + epsilon);
+      Lanes<State> w = keep * load_master<Weight, Beside, State>(weight, beside, i, n) -
+                       step_size * m / (__builtin_elementwise_sqrt(v) * correction + epsilon);
       store(first + i, m, n);
       store(second + i, v, n);
-      store(master + i, w, n);
-      // A weight of the state's own type is its own master.
-      if constexpr (!std::is_same_v<Weight, State>) store(weight + i, w, n);
+      store_master<Weight, Beside, State>(weight, beside, w, i, n);
     });
   });
 }
 
-template <typename Weight, typename Gradient, typename State>
+template <typename Weight, typename Gradient, typename Beside, typename State>
 void update_all(const at::Tensor &weight, const at::Tensor &gradient, const at::Tensor &master,
                 const at::Tensor &first, const at::Tensor &second, const Coefficients &c) {
   auto *w = weight.data_ptr<Weight>();
   const auto *g = gradient.const_data_ptr<Gradient>();
-  auto *s = master.data_ptr<State>();
   auto *m = first.data_ptr<State>();
   auto *v = second.data_ptr<State>();
+  Own own;
+  Beside *b;
+  if constexpr (std::is_same_v<Beside, Own>) b = &own;
+  else b = master.data_ptr<Beside>();
   ctorch::parallel_for(0, weight.numel(), 1 << 15, [&](int64_t from, int64_t to) {
-    update(w + from, g + from, s + from, m + from, v + from, to - from, c);
+    auto *beside = std::is_same_v<Beside, Own> ? b : b + from;
+    update(w + from, g + from, beside, m + from, v + from, to - from, c);
   });
+}
+
+template <typename Weight, typename Beside>
+void update_halves(const at::Tensor &weight, const at::Tensor &gradient, const at::Tensor &master,
+                   const at::Tensor &first, const at::Tensor &second, const Coefficients &c) {
+  if (gradient.scalar_type() == at::kFloat) {
+    update_all<Weight, float, Beside, float>(weight, gradient.contiguous(), master, first, second, c);
+  } else {
+    at::Tensor g = gradient.to(weight.scalar_type()).contiguous();
+    update_all<Weight, Weight, Beside, float>(weight, g, master, first, second, c);
+  }
 }
 
 void update_on_cpu(const at::Tensor &weight, const at::Tensor &gradient, const at::Tensor &master,
                    const at::Tensor &first, const at::Tensor &second, const Coefficients &c) {
-  bool is_wide = gradient.scalar_type() == at::kFloat && master.scalar_type() == at::kFloat;
-  at::Tensor g = (is_wide ? gradient : gradient.to(weight.scalar_type())).contiguous();
-  switch (weight.scalar_type()) {
-    case at::kFloat: return update_all<float, float, float>(weight, g, master, first, second, c);
-    case at::kDouble: return update_all<double, double, double>(weight, g, master, first, second, c);
-    case at::kBFloat16:
-      if (is_wide) return update_all<c10::BFloat16, float, float>(weight, g, master, first, second, c);
-      return update_all<c10::BFloat16, c10::BFloat16, float>(weight, g, master, first, second, c);
-    case at::kHalf:
-      if (is_wide) return update_all<c10::Half, float, float>(weight, g, master, first, second, c);
-      return update_all<c10::Half, c10::Half, float>(weight, g, master, first, second, c);
-    default: TORCH_CHECK(false, "weights of dtype ", weight.scalar_type(), " cannot be trained");
+  at::ScalarType type = weight.scalar_type();
+  if (type == at::kBFloat16) {
+    if (master.scalar_type() == at::kShort) {
+      return update_halves<c10::BFloat16, Remainder>(weight, gradient, master, first, second, c);
+    }
+    return update_halves<c10::BFloat16, Copy>(weight, gradient, master, first, second, c);
   }
+  if (type == at::kHalf) return update_halves<c10::Half, Copy>(weight, gradient, master, first, second, c);
+  at::Tensor g = gradient.to(type).contiguous();
+  if (type == at::kFloat) return update_all<float, float, Own, float>(weight, g, master, first, second, c);
+  if (type == at::kDouble) return update_all<double, double, Own, double>(weight, g, master, first, second, c);
+  TORCH_CHECK(false, "weights of dtype ", type, " cannot be trained");
 }
+
+// The same by libtorch's own kernel, where weights are not in main memory or not in one piece.
+class LibraryUpdate {
+public:
+  explicit LibraryUpdate(const ct_adamw_settings &settings) : settings_(settings) {}
+
+  void add(const at::Tensor &weight, const at::Tensor &gradient, const at::Tensor &beside, const at::Tensor &first,
+           const at::Tensor &second) {
+    at::Tensor master = weight;
+    if (beside.defined()) {
+      master = beside.scalar_type() == at::kShort ? joined(weight, beside) : beside;
+      halves_.push_back({weight, master, beside});
+    }
+    masters_.push_back(master);
+    // libtorch writes scaled gradients back, so where they are scaled it gets copies.
+    gradients_.push_back(gradient.to(master.scalar_type(), /*non_blocking=*/false, settings_.gradient_factor != 1));
+    first_.push_back(first);
+    second_.push_back(second);
+    count_ += weight.numel();
+    if (count_ > most_at_once) flush();
+  }
+
+  void flush() {
+    if (masters_.empty()) return;
+    auto scalar = [&](double value) {
+      return at::full({}, value, at::TensorOptions().dtype(at::kFloat).device(masters_[0].device()));
+    };
+    std::vector<at::Tensor> steps;
+    for (size_t i = 0; i < masters_.size(); i++) steps.push_back(scalar(static_cast<double>(settings_.step)));
+    std::optional<at::Tensor> scale;  // libtorch divides by it
+    if (settings_.gradient_factor != 1) scale = scalar(1 / settings_.gradient_factor);
+    at::_fused_adamw_(masters_, gradients_, first_, second_, {}, steps, settings_.rate, settings_.beta1,
+                      settings_.beta2, settings_.decay, settings_.epsilon, /*amsgrad=*/false, /*maximize=*/false,
+                      scale);
+    for (auto &[weight, master, beside] : halves_) {
+      weight.copy_(master);
+      if (beside.scalar_type() == at::kShort) {
+        at::Tensor rest = at::sub(master.view(at::kInt), weight.to(at::kFloat).view(at::kInt));
+        beside.copy_(rest.clamp_max(32767));
+      }
+    }
+    masters_.clear(), gradients_.clear(), first_.clear(), second_.clear(), halves_.clear();
+    count_ = 0;
+  }
+
+private:
+  struct Half { at::Tensor weight, master, beside; };
+
+  // Bounds the masters put together and the gradients copied.
+  static constexpr int64_t most_at_once = int64_t{1} << 26;
+  const ct_adamw_settings &settings_;
+  std::vector<at::Tensor> masters_, gradients_, first_, second_;
+  std::vector<Half> halves_;
+  int64_t count_ = 0;
+
+  static at::Tensor joined(const at::Tensor &weight, const at::Tensor &remainder) {
+    return at::add(weight.to(at::kFloat).view(at::kInt), remainder).view(at::kFloat);
+  }
+};
 
 template <typename T> float sum_of_squares_of(const T *values, int64_t count) {
   float sum = 0;
@@ -149,45 +250,24 @@ ct_status ct_adamw(const ct_adamw_settings *settings, ct_tensor *const *weights,
                    ct_tensor *const *second_moments, ptrdiff_t count) {
   return guarded([&] {
     at::NoGradGuard guard;
-    bool is_scaled = settings->gradient_factor != 1;
     double correction1 = 1 - std::pow(settings->beta1, static_cast<double>(settings->step));
     double correction2 = 1 - std::pow(settings->beta2, static_cast<double>(settings->step));
     Coefficients c{1 - settings->rate * settings->decay, settings->beta1, settings->beta2,
                    settings->rate / correction1, 1 / std::sqrt(correction2), settings->epsilon,
                    settings->gradient_factor};
-    std::vector<at::Tensor> fused_weights, fused_gradients, fused_first, fused_second, steps, copied, copies;
+    LibraryUpdate library(*settings);
     for (ptrdiff_t i = 0; i < count; i++) {
       at::Tensor weight = get(weights[i]), gradient = get(gradients[i]);
-      at::Tensor master = masters[i] ? get(masters[i]) : weight;
+      at::Tensor master = masters[i] ? get(masters[i]) : at::Tensor();
       at::Tensor first = get(first_moments[i]), second = get(second_moments[i]);
       TORCH_CHECK(gradient.sizes() == weight.sizes(), "a gradient of shape ", gradient.sizes(),
                   " does not fit a weight of shape ", weight.sizes());
       if (weight.is_cpu() && weight.is_contiguous()) {
         update_on_cpu(weight, gradient, master, first, second, c);
-        continue;
-      }
-      fused_weights.push_back(master);
-      // libtorch writes scaled gradients back, so where they are scaled it gets copies.
-      fused_gradients.push_back(gradient.to(master.scalar_type(), /*non_blocking=*/false, is_scaled));
-      fused_first.push_back(first);
-      fused_second.push_back(second);
-      steps.push_back(at::full({}, static_cast<double>(settings->step),
-                               at::TensorOptions().dtype(at::kFloat).device(weight.device())));
-      if (masters[i]) {
-        copied.push_back(weight);
-        copies.push_back(master);
+      } else {
+        library.add(weight, gradient, master, first, second);
       }
     }
-    if (!fused_weights.empty()) {
-      std::optional<at::Tensor> scale;  // libtorch divides by it
-      if (is_scaled) {
-        scale = at::full({}, 1 / settings->gradient_factor,
-                         at::TensorOptions().dtype(at::kFloat).device(fused_weights[0].device()));
-      }
-      at::_fused_adamw_(fused_weights, fused_gradients, fused_first, fused_second, {}, steps, settings->rate,
-                        settings->beta1, settings->beta2, settings->decay, settings->epsilon,
-                        /*amsgrad=*/false, /*maximize=*/false, scale);
-    }
-    for (size_t i = 0; i < copied.size(); i++) copied[i].copy_(copies[i]);
+    library.flush();
   });
 }

@@ -9,6 +9,13 @@ ct_status ct_to_dtype(const ct_tensor *tensor, ct_dtype type, ct_tensor **out) {
   return result(out, [&] { return get(tensor).to(dtype(type)); });
 }
 
+ct_status ct_bit_cast(const ct_tensor *tensor, ct_dtype type, ct_tensor **out) {
+  return result(out, [&] {
+    TORCH_CHECK(get(tensor).element_size() == c10::elementSize(dtype(type)), "elements of another size");
+    return get(tensor).view(dtype(type));
+  });
+}
+
 ct_status ct_to_device(const ct_tensor *tensor, int index, ct_tensor **out) {
   return result(out, [&] { return get(tensor).to(device(index)); });
 }

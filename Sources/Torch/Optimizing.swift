@@ -35,7 +35,10 @@ public struct AdamWSettings: Sendable {
 ///
 /// - Parameters:
 ///   - gradients: one per weight, of its type or fp32.
-///   - masters: fp32 copies that take the update where the weight is bf16 or fp16, nil for other weights.
+///   - masters: what takes the update where the weight is bf16 or fp16, nil for other weights: an fp32 copy; or,
+///     int16 beside a bf16 weight, what the fp32 bits of the master are above those of the weight, counted in units of
+///     the master's last place, so that both together are the master in no more memory than it takes alone. Half a
+///     unit of the weight that is rounded down becomes one master below.
 ///   - firstMoments: as `secondMoments`, fp32 (fp64 for fp64 weights), of the weights' shapes.
 public func updateAdamW(
     _ settings: AdamWSettings, weights: [Tensor], gradients: [Tensor], masters: [Tensor?],

@@ -8,6 +8,11 @@ extension Tensor {
         self.dtype == dtype ? self : produced("to", self) { ct_to_dtype(handle, dtype.code, $0) }
     }
 
+    /// The same bits, in the same memory, as elements of another type of the same size.
+    public func bitCast(to dtype: DType) -> Tensor {
+        produced("bitCast", self) { ct_bit_cast(handle, dtype.code, $0) }
+    }
+
     /// The same values on another device; itself when it is there already.
     public func to(_ device: Device) -> Tensor {
         self.device == device

@@ -24,8 +24,9 @@ public struct ParameterGroup {
 
 /// Adam with decoupled weight decay (arXiv:1711.05101).
 ///
-/// Weights in bf16 or fp16 have an fp32 master that takes the updates; the weight is its rounding. A
-/// parameter without gradient is left alone in that step, its decay and count of steps included.
+/// Weights in bf16 or fp16 have an fp32 master that takes the updates; the weight is its rounding. Beside a bf16 weight
+/// only the rest of the master is kept, 2 bytes, see ``updateAdamW(_:weights:gradients:masters:firstMoments:secondMoments:)``.
+/// A parameter without gradient is left alone in that step, its decay and count of steps included.
 public final class AdamW {
     /// What is trained.
     public let groups: [ParameterGroup]
@@ -40,6 +41,23 @@ public final class AdamW {
         let first: Tensor
         let second: Tensor
         var steps = 0
+
+        init(_ name: String, _ weight: Tensor) {
+            self.name = name
+            self.weight = weight
+            let wide: DType = weight.dtype == .float64 ? .float64 : .float32
+            master =
+                switch weight.dtype {
+                case .bfloat16: .zeros(weight.shape, dtype: .int16, device: weight.device)
+                case .float16: weight.detached().to(wide)
+                default: nil
+                }
+            first = .zeros(weight.shape, dtype: wide, device: weight.device)
+            second = .zeros(weight.shape, dtype: wide, device: weight.device)
+        }
+
+        /// What `master` is called in the state.
+        var masterName: String { "\(name).\(AdamW.masterKind(of: weight.dtype) ?? "")" }
     }
 
     private var slots: [[Slot]]
@@ -53,14 +71,7 @@ public final class AdamW {
         self.beta2 = beta2
         self.epsilon = epsilon
         slots = groups.map { group in
-            group.parameters.map { name, weight in
-                let state: DType = weight.dtype == .float64 ? .float64 : .float32
-                return Slot(
-                    name: name, weight: weight,
-                    master: weight.dtype == state ? nil : weight.detached().to(state),
-                    first: .zeros(weight.shape, dtype: state, device: weight.device),
-                    second: .zeros(weight.shape, dtype: state, device: weight.device))
-            }
+            group.parameters.map { Slot($0.name, $0.tensor) }
         }
     }
 
@@ -99,15 +110,24 @@ public final class AdamW {
 
     // MARK: State
 
+    /// What belongs to the master of weights of a type: `remainder` beside bf16, `master` beside fp16, else nothing.
+    static func masterKind(of dtype: DType) -> String? {
+        switch dtype {
+        case .bfloat16: "remainder"
+        case .float16: "master"
+        default: nil
+        }
+    }
+
     /// All that the next step depends on besides weights and gradients, under `NAME.exp_avg`,
-    /// `NAME.exp_avg_sq`, `NAME.step` and, of half-precision weights, `NAME.master`.
+    /// `NAME.exp_avg_sq`, `NAME.step` and `NAME.remainder` of bf16 weights (int16), `NAME.master` of fp16 ones (fp32).
     public var state: [(String, Tensor)] {
         slots.joined().flatMap { slot in
             var tensors = [
                 ("\(slot.name).exp_avg", slot.first), ("\(slot.name).exp_avg_sq", slot.second),
                 ("\(slot.name).step", Tensor([slot.steps], shape: [])),
             ]
-            if let master = slot.master { tensors.append(("\(slot.name).master", master)) }
+            if let master = slot.master { tensors.append((slot.masterName, master)) }
             return tensors
         }
     }
@@ -135,7 +155,7 @@ public final class AdamW {
             for slot in group {
                 try take("\(slot.name).exp_avg", for: slot.first)
                 try take("\(slot.name).exp_avg_sq", for: slot.second)
-                if let master = slot.master { try take("\(slot.name).master", for: master) }
+                if let master = slot.master { try take(slot.masterName, for: master) }
                 let counter = Tensor([0], shape: [])
                 try take("\(slot.name).step", for: counter)
                 groupSteps.append(copies.removeLast().source.itemInt())

@@ -264,19 +264,21 @@ public final class DataParallel {
                 stride(from: place, to: all.count, by: counts.count).map { all[$0] }.max() ?? 0
             }
             var kinds = ["exp_avg", "exp_avg_sq"]
-            if bucket.dtype != bucket.wide { kinds.append("master") }
+            if let kind = AdamW.masterKind(of: bucket.dtype) { kinds.append(kind) }
             var found: [[Tensor]] = []
             for kind in kinds {
-                let own = self.own(of: bucket, dtype: bucket.wide) { piece in
+                // Whole numbers of 16 bits are not exchanged, but their bits are.
+                let isRemainder = kind == "remainder"
+                let own = self.own(of: bucket, dtype: isRemainder ? .bfloat16 : bucket.wide) { piece in
                     let name = "\(bucket.members[piece.member].name).\(kind)"
                     guard let tensor = values[name] else {
                         fatalError("DataParallel: the optimizer has no \(name)")
                     }
-                    return tensor
+                    return isRemainder ? tensor.bitCast(to: .bfloat16) : tensor
                 }
                 let gathered = try processes.gathered(own)
                 guard processes.rank == 0 else { continue }
-                let kept = gathered.to(.cpu)
+                let kept = isRemainder ? gathered.to(.cpu).bitCast(to: .int16) : gathered.to(.cpu)
                 found.append(
                     bucket.members.map {
                         kept.narrowed(axis: 0, start: $0.start, length: $0.count).reshaped(
@@ -288,7 +290,7 @@ public final class DataParallel {
                 whole.append(("\(member.name).exp_avg", found[0][place]))
                 whole.append(("\(member.name).exp_avg_sq", found[1][place]))
                 whole.append(("\(member.name).step", Tensor([steps[place]], shape: [])))
-                if found.count > 2 { whole.append(("\(member.name).master", found[2][place])) }
+                if found.count > 2 { whole.append(("\(member.name).\(kinds[2])", found[2][place])) }
             }
         }
         return whole

@@ -79,7 +79,7 @@ extension VLSAModel {
         )
         add(
             "vision", "\(crops) x \(n)", layers: layers,
-            layerBytes: crops * n * (8 * tower.width + 2 * tower.hiddenWidth) * size,
+            layerBytes: crops * n * (6 * tower.width + tower.hiddenWidth) * size,
             rows: { name in
                 if name.contains("patch_embed") { return crops * tower.tokenCount }
                 return layerIndex(name).map { $0 < layers ? crops * n : 0 } ?? 0
@@ -125,7 +125,7 @@ extension VLSAModel {
         let wide = decoder.headCount * decoder.headWidth
         let narrow = decoder.keyValueHeadCount * decoder.headWidth
         let length = extent.lengths.reduce(0, +)
-        let layerWidth = 4 * decoder.width + 2 * wide + 2 * narrow + 4 * decoder.hiddenWidth
+        let layerWidth = 2 * decoder.width + 2 * wide + 2 * narrow + 2 * decoder.hiddenWidth
         // Logits exist at supervised positions only: in the store's type, and in fp32 within the loss.
         let logits = extent.predictions * decoder.vocabularySize * (size + 4)
         add(
@@ -162,7 +162,7 @@ extension VLSAModel {
         let image = pictures * cells
         add(
             "denoiser", "\(image) + \(visual)", layers: flow.layerCount,
-            layerBytes: (image + visual) * 18 * flow.width * size,
+            layerBytes: (image + visual) * 12 * flow.width * size,
             rows: { name in
                 denoiserRows(name, pictures: pictures, image: image, prompt: visual)
             },

@@ -38,7 +38,7 @@ import Torch
                 optimizer.clearGradients()
             }
             let state = Dictionary(uniqueKeysWithValues: optimizer.state)
-            return (state["w.master"] ?? weight.detached()).floats()
+            return masterOf(weight, state, "w").floats()
         }
         let expected = trained(.float32, scale: 1)
         #expect(trained(.float16, scale: 1) == [1, -2, 3, 0.5])
@@ -62,10 +62,13 @@ import Torch
             #expect(
                 state["w.exp_avg"].map { abs($0.floats()[7] - 0.1 * Float(factor) * gradient.floats()[7]) }
                     ?? 1 < 1e-6)
-            return (state["w.master"] ?? weight.detached()).floats()
+            return masterOf(weight, state, "w").floats()
         }
         let narrow = master(start.cloned(), factor: 0.5)
-        #expect(narrow == master(start.to(.float32), factor: 0.5))
+        let wide = master(start.to(.float32), factor: 0.5)
+        // Of bf16, a tie that was rounded down is one unit of the last place off.
+        #expect(zip(narrow, wide).allSatisfy { abs($0 - $1) <= abs($1).ulp })
+        #expect(zip(narrow, wide).count { $0 != $1 } < (dtype == .bfloat16 ? 500 : 1))
     }
 
     /// 512 micro-batches of a gradient that bf16 could not add to its sum any more.

@@ -16,6 +16,15 @@ func withTemporaryFolder(_ body: (String) throws -> Void) throws {
     try body(folder)
 }
 
+/// The fp32 master of a weight, as an optimizer's state has it.
+func masterOf(_ weight: Tensor, _ state: [String: Tensor], _ name: String) -> Tensor {
+    if let remainder = state["\(name).remainder"] {
+        let bits = weight.detached().to(.float32).bitCast(to: .int32)
+        return (bits + remainder.to(.int32)).bitCast(to: .float32)
+    }
+    return state["\(name).master"] ?? weight.detached()
+}
+
 /// Equal shapes, and every element within `absolute + relative * |expected|`.
 func expectClose(
     _ found: Tensor, _ expected: Tensor, absolute: Double = 0, relative: Double = 0,

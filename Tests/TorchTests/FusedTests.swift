@@ -54,6 +54,33 @@ import Testing
                 },
             ]
         } + [
+            // Of a layer's input, what it was made from is kept.
+            Form(name: "linear of activated", shapes: [[2, 90, 37], [37], [11, 37], [11]]) {
+                $0[0].activated(.gelu, bias: $0[1]).linear($0[2] / 8, bias: $0[3])
+            } composed: {
+                plain(.gelu, $0[0] + $0[1]).linear($0[2] / 8, bias: $0[3])
+            },
+            Form(name: "linear of gatedHalves", shapes: [[3, 30, 74], [11, 37]]) {
+                $0[0].gatedHalves(.silu).linear($0[1] / 8)
+            } composed: {
+                let halves = $0[0].chunked(2, axis: -1)
+                return (plain(.silu, halves[0]) * halves[1]).linear($0[1] / 8)
+            },
+            Form(name: "linear of layerNorm", shapes: [[3, 70, 37], [37], [37], [11, 37]]) {
+                $0[0].layerNorm(weight: $0[1], bias: $0[2], epsilon: 1e-5).linear($0[3] / 8)
+            } composed: {
+                (centred($0[0], 1e-5) * $0[1] + $0[2]).linear($0[3] / 8)
+            },
+            Form(name: "linear of modulatedNorm", shapes: [[3, 70, 37], [3, 1, 37], [3, 1, 37], [11, 37]]) {
+                $0[0].modulatedNorm(scale: $0[1], shift: $0[2], epsilon: 1e-6).linear($0[3] / 8)
+            } composed: {
+                (centred($0[0], 1e-6) * ($0[1] + 1) + $0[2]).linear($0[3] / 8)
+            },
+            Form(name: "linear of rmsNorm", shapes: [[3, 70, 37], [37], [11, 37]]) {
+                $0[0].rmsNorm(weight: $0[1], epsilon: 1e-5).linear($0[2] / 8)
+            } composed: {
+                ($0[0] * ($0[0].square().mean(axis: -1, keepingAxis: true) + 1e-5).rsqrt() * $0[1]).linear($0[2] / 8)
+            },
             Form(name: "layerNorm", shapes: [[3, 70, 37], [37], [37]]) {
                 $0[0].layerNorm(weight: $0[1], bias: $0[2], epsilon: 1e-5)
             } composed: {
@@ -163,6 +190,50 @@ import Testing
         )
         .backward()
         #expect(h.gradient != nil && head.gradient == nil)
+    }
+
+    /// Whatever is frozen of a layer, the others get the derivatives that they have when all learn.
+    @Test func aLayerOfWhatIsMadeAgainPassesWhatIsWanted() throws {
+        let generator = Generator(seed: 8)
+        let values = [[2, 40, 16], [16], [5, 16], [5]].map {
+            Tensor.normal($0, dtype: .float32, generator: generator)
+        }
+        func gradients(_ wanted: [Bool]) -> [Tensor?] {
+            let parts = values.map { $0.cloned() }
+            for (part, wanted) in zip(parts, wanted) { part.requiresGradient = wanted }
+            parts[0].activated(.silu, bias: parts[1]).linear(parts[2], bias: parts[3]).square().sum().backward()
+            return parts.map(\.gradient)
+        }
+        let all = gradients([true, true, true, true])
+        for pattern in 1..<15 {
+            let wanted = (0..<4).map { pattern >> $0 & 1 == 1 }
+            for (index, gradient) in gradients(wanted).enumerated() {
+                #expect((gradient != nil) == wanted[index])
+                if let gradient { expectClose(gradient, try #require(all[index]), absolute: 1e-3) }
+            }
+        }
+    }
+
+    /// A layer keeps its weight and what its input was made from, not the input; unless that was changed since.
+    @Test func whatCanBeMadeAgainIsNotKept() async {
+        await #expect(processExitsWith: .success) {
+            let (x, w) = (Tensor.ones([4096, 1024]), Tensor.ones([16, 1024]))
+            for tensor in [x, w] { tensor.requiresGradient = true }
+            for make in [
+                { x.activated(.gelu) }, { x.layerNorm(weight: nil, bias: nil, epsilon: 1e-5) },
+                { x.rmsNorm(weight: w.rows(at: Tensor([0], shape: [])), epsilon: 1e-5) },
+            ] {
+                let before = TorchRuntime.hostMemory.used
+                let y = make().linear(w)
+                precondition(TorchRuntime.hostMemory.used - before < x.byteCount / 4)
+                y.sum().backward()
+            }
+            let changed = x.activated(.gelu)
+            changed.detached().fill(3)
+            w.gradient = nil
+            changed.linear(w).sum().backward()
+            precondition(w.gradient?.floats().allSatisfy { $0 == 3 * 4096 } == true)
+        }
     }
 
     @Test func theSameTensorTwiceGetsBothDerivatives() throws {

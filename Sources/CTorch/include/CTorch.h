@@ -139,6 +139,8 @@ ct_status ct_checkpoint(const ct_tensor *const *inputs, ptrdiff_t count, ct_segm
 // ---- Shape.cpp
 
 ct_status ct_to_dtype(const ct_tensor *tensor, ct_dtype dtype, ct_tensor **out);
+// The same memory as elements of another dtype of the same size.
+ct_status ct_bit_cast(const ct_tensor *tensor, ct_dtype dtype, ct_tensor **out);
 ct_status ct_to_device(const ct_tensor *tensor, int device, ct_tensor **out);
 ct_status ct_contiguous(const ct_tensor *tensor, ct_tensor **out);
 ct_status ct_clone(const ct_tensor *tensor, ct_tensor **out);
@@ -318,8 +320,10 @@ typedef struct {
   int64_t step;            // 1 for the first
   double gradient_factor;  // what each gradient is multiplied by, in the moments' dtype
 } ct_adamw_settings;
-// One AdamW step over `count` weights. A master (fp32) is NULL where the weight is its own master; moments
-// have the master's dtype; gradients may be fp32 beside half-precision weights. Weights, masters and moments are changed in place, gradients are only read.
+// One AdamW step over `count` weights. A master is NULL where the weight is its own; an fp32 copy of an fp16 or bf16 weight;
+// or, int16, what an fp32 master has more than the bf16 weight, in units of its last place. Moments are fp32 (fp64 for fp64);
+// gradients may be fp32 beside half-precision weights. Weights, masters and moments are changed in place, gradients are
+// only read.
 ct_status ct_adamw(const ct_adamw_settings *settings, ct_tensor *const *weights, ct_tensor *const *gradients,
                    ct_tensor *const *masters, ct_tensor *const *first_moments,
                    ct_tensor *const *second_moments, ptrdiff_t count);
