@@ -72,11 +72,11 @@ void set_bias(AttentionProblem &problem, const at::Tensor &bias) {
 }
 
 // Which kernel serves a problem.
-enum class Kernel : int64_t { matrix_unit, lanes };
+enum class Kernel : int64_t { pairs, lanes };
 
 void run_forward(Kernel kernel, at::ScalarType type, const AttentionProblem &problem, const HeadsView &out,
                  float *sums) {
-  if (kernel == Kernel::matrix_unit) return block_attention(problem, out, sums);
+  if (kernel == Kernel::pairs) return block_attention(problem, out, sums);
   if (type == at::kFloat) return lane_attention<float>(problem, out, sums);
   lane_attention<c10::BFloat16>(problem, out, sums);
 }
@@ -84,7 +84,7 @@ void run_forward(Kernel kernel, at::ScalarType type, const AttentionProblem &pro
 void run_backward(Kernel kernel, at::ScalarType type, const AttentionProblem &problem, const HeadsView &out,
                   const HeadsView &gradient, const float *sums, const HeadsView &query, const HeadsView &key,
                   const HeadsView &value) {
-  if (kernel == Kernel::matrix_unit) {
+  if (kernel == Kernel::pairs) {
     return block_attention_backward(problem, out, gradient, sums, query, key, value);
   }
   if (type == at::kFloat) {
@@ -93,10 +93,10 @@ void run_backward(Kernel kernel, at::ScalarType type, const AttentionProblem &pr
   lane_attention_backward<c10::BFloat16>(problem, out, gradient, sums, query, key, value);
 }
 
-// The matrix unit works on whole blocks; with less than one most of its work would be on zeros.
+// Products of pairs are of whole blocks; with less than one most of the work would be on zeros.
 Kernel kernel_for(const at::Tensor &query, const at::Tensor &key) {
   const bool fills = query.scalar_type() == at::kBFloat16 && query.size(2) >= block_edge && key.size(2) >= block_edge;
-  return fills && may_use_matrix_unit() && has_matrix_unit() ? Kernel::matrix_unit : Kernel::lanes;
+  return fills && can_multiply_pairs() ? Kernel::pairs : Kernel::lanes;
 }
 
 // Keeps its inputs, its result and one fp32 number a query; the weights are worked out again backward.

@@ -1,6 +1,7 @@
 // Scores are held transposed, keys by queries: a softmax' largest value and sum then run down columns, sixteen
-// queries a vector, and every product finds its factors as the matrix unit wants them. That unit multiplies
-// rows (A) with pairs of rows interleaved (B), so each input is packed once for a head in the forms it is used in:
+// queries a vector, and every product finds its factors as the processor wants them. It multiplies rows (A) with pairs
+// of rows interleaved (B), in the matrix unit's tiles (AMX) or, without one, in vectors (AVX512_BF16), so each input is
+// packed once for a head in the forms it is used in:
 //
 //   rows          [T][D]             A, summing over D
 //   pairs         [T/2][D][2]        B, summing over T
@@ -11,6 +12,7 @@
 // as bf16.
 
 #include "AttentionBlocks.h"
+#include "Instructions.h"
 #include "Parallel.h"
 #include "Scratch.h"
 
@@ -51,13 +53,17 @@ struct alignas(64) TileShape {
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
 
-// The tiles' shape holds for the calling thread while this lives.
-struct Tiles {
-  Tiles() {
+// What multiplies on the calling thread while this lives: tiles, whose shape it sets, or vectors.
+struct Unit {
+  const bool has_tiles;
+
+  explicit Unit(bool tiles) : has_tiles(tiles) {
     TileShape shape;
-    _tile_loadconfig(&shape);
+    if (has_tiles) _tile_loadconfig(&shape);
   }
-  ~Tiles() { _tile_release(); }
+  ~Unit() {
+    if (has_tiles) _tile_release();
+  }
 };
 
 // An operand's place: bytes from row to row, and from one sum of 32 to the next.
@@ -66,8 +72,7 @@ struct Operand {
   int64_t pitch, step;
 };
 
-// c [32][32] (+)= sum over `steps` of a's 32 rows with b's 16 pairs of rows.
-template <bool adding> inline void multiply(Operand a, Operand b, float *c, int64_t c_pitch, int64_t steps) {
+template <bool adding> inline void multiply_in_tiles(Operand a, Operand b, float *c, int64_t c_pitch, int64_t steps) {
   float *lower = c + 16 * c_pitch;
   const int64_t pitch = c_pitch * 4;
   if constexpr (adding) {
@@ -96,6 +101,41 @@ template <bool adding> inline void multiply(Operand a, Operand b, float *c, int6
   _tile_stored(1, c + 16, pitch);
   _tile_stored(2, lower, pitch);
   _tile_stored(3, lower + 16, pitch);
+}
+
+template <bool adding> inline void multiply_in_vectors(Operand a, Operand b, float *c, int64_t c_pitch, int64_t steps) {
+  constexpr int together = 8;
+  for (int64_t m = 0; m < edge; m += together, c += together * c_pitch) {
+    __m512 sum[together][2];
+    for (int r = 0; r < together; r++) {
+      for (int v = 0; v < 2; v++) sum[r][v] = adding ? _mm512_loadu_ps(c + r * c_pitch + v * 16) : _mm512_setzero_ps();
+    }
+    const char *left = static_cast<const char *>(a.data) + m * a.pitch, *right = static_cast<const char *>(b.data);
+    for (int64_t i = 0; i < steps; i++, left += a.step, right += b.step) {
+      for (int64_t pair = 0; pair < 16; pair++) {
+        const char *row = right + pair * b.pitch;
+        const auto first = reinterpret_cast<__m512bh>(_mm512_loadu_si512(row));
+        const auto second = reinterpret_cast<__m512bh>(_mm512_loadu_si512(row + 64));
+        for (int r = 0; r < together; r++) {
+          int32_t both;
+          std::memcpy(&both, left + r * a.pitch + pair * 4, sizeof both);
+          const auto numbers = reinterpret_cast<__m512bh>(_mm512_set1_epi32(both));
+          sum[r][0] = _mm512_dpbf16_ps(sum[r][0], numbers, first);
+          sum[r][1] = _mm512_dpbf16_ps(sum[r][1], numbers, second);
+        }
+      }
+    }
+    for (int r = 0; r < together; r++) {
+      for (int v = 0; v < 2; v++) _mm512_storeu_ps(c + r * c_pitch + v * 16, sum[r][v]);
+    }
+  }
+}
+
+// c [32][32] (+)= sum over `steps` of a's 32 rows with b's 16 pairs of rows.
+template <bool adding>
+inline void multiply(const Unit &unit, Operand a, Operand b, float *c, int64_t c_pitch, int64_t steps) {
+  if (unit.has_tiles) multiply_in_tiles<adding>(a, b, c, c_pitch, steps);
+  else multiply_in_vectors<adding>(a, b, c, c_pitch, steps);
 }
 
 // MARK: Packing
@@ -342,8 +382,8 @@ void silu_block(const float *scores, const AttentionProblem &p, int64_t count_up
 }
 
 // Blocks of 32 queries `first` ..< `last` of all heads that share key head `shared`.
-void forward_task(const AttentionProblem &p, const HeadsView &out, float *sums, int64_t b, int64_t shared,
-                  int64_t first, int64_t last) {
+void forward_task(const AttentionProblem &p, const HeadsView &out, float *sums, bool has_tiles, int64_t b,
+                  int64_t shared, int64_t first, int64_t last) {
   const int64_t width = rounded_up(p.width), depth = rounded_up(p.depth), keys = rounded_up(p.keys);
   const int64_t rows_kept = p.causal ? std::min(keys, last * edge) : keys;
   const int64_t bias_pitch = rounded_up(p.queries);
@@ -366,7 +406,7 @@ void forward_task(const AttentionProblem &p, const HeadsView &out, float *sums, 
   pack_pairs(value_rows, rows_kept, depth, value_pairs);
   pack_columns(value_pairs, rows_kept, depth, value);
 
-  Tiles tiles;
+  const Unit unit(has_tiles);
   const int64_t group = p.heads / p.shared;
   for (int64_t head = shared * group; head < (shared + 1) * group; head++) {
     for (int64_t block = first; block < last; block++) {
@@ -382,7 +422,7 @@ void forward_task(const AttentionProblem &p, const HeadsView &out, float *sums, 
       for (int64_t from = 0; from < end; from += forward_keys) {
         const int64_t count_up = std::min(forward_keys, end - from), count = std::min(count_up, p.keys - from);
         for (int64_t k = 0; k < count_up; k += edge) {
-          multiply<false>({key + (from + k) * width, width * 2, 64}, {query, edge * 4, edge * 64}, scores + k * edge,
+          multiply<false>(unit, {key + (from + k) * width, width * 2, 64}, {query, edge * 4, edge * 64}, scores + k * edge,
                           edge, width / 32);
         }
         if (p.weighting == Weighting::softmax) {
@@ -402,8 +442,8 @@ void forward_task(const AttentionProblem &p, const HeadsView &out, float *sums, 
         }
         for (int64_t i = 0; i < depth; i += edge) {
           Operand a{value + from * depth + i * edge, edge * 2, depth * edge * 2}, w{pairs, edge * 4, edge * 64};
-          if (from == 0) multiply<false>(a, w, result + i * edge, edge, count_up / edge);
-          else multiply<true>(a, w, result + i * edge, edge, count_up / edge);
+          if (from == 0) multiply<false>(unit, a, w, result + i * edge, edge, count_up / edge);
+          else multiply<true>(unit, a, w, result + i * edge, edge, count_up / edge);
         }
       }
       for (int half = 0; half < 2; half++) {
@@ -513,8 +553,8 @@ struct BackwardViews {
 };
 
 // Blocks of backward_keys `first` ..< `last` for all heads that share key head `shared`.
-void backward_task(const AttentionProblem &p, const BackwardViews &views, int64_t b, int64_t shared, int64_t part,
-                   int64_t first, int64_t last) {
+void backward_task(const AttentionProblem &p, const BackwardViews &views, bool has_tiles, int64_t b, int64_t shared,
+                   int64_t part, int64_t first, int64_t last) {
   const int64_t width = rounded_up(p.width), depth = rounded_up(p.depth), queries = rounded_up(p.queries);
   const int64_t from = first * backward_keys, to = std::min(rounded_up(p.keys), last * backward_keys);
   const int64_t keys = to - from, real = std::min(p.keys, to) - from, wider = std::max(width, depth);
@@ -549,7 +589,7 @@ void backward_task(const AttentionProblem &p, const BackwardViews &views, int64_
   std::memset(key_sum, 0, keys * width * 4);
   std::memset(value_sum, 0, keys * depth * 4);
 
-  Tiles tiles;
+  const Unit unit(has_tiles);
   const int64_t group = p.heads / p.shared;
   for (int64_t head = shared * group; head < (shared + 1) * group; head++) {
     pack_rows(p.query.at<uint16_t>(b, head), p.query.row, p.queries, p.width, rows, queries, width);
@@ -581,9 +621,9 @@ void backward_task(const AttentionProblem &p, const BackwardViews &views, int64_
           // Products of the next keys run beside the elementwise work on these.
           auto multiply_for = [&](int64_t k) {
             const int64_t key_row = block + k, place = k / edge % 2 * edge * edge;
-            multiply<false>({key + key_row * width, width * 2, 64}, {query_columns + q * width, edge * 4, edge * 64},
+            multiply<false>(unit, {key + key_row * width, width * 2, 64}, {query_columns + q * width, edge * 4, edge * 64},
                             scores + place, edge, width / 32);
-            multiply<false>({value + key_row * depth, depth * 2, 64},
+            multiply<false>(unit, {value + key_row * depth, depth * 2, 64},
                             {gradient_columns + q * depth, edge * 4, edge * 64}, incoming + place, edge, depth / 32);
           };
           if (seen > 0) multiply_for(0);
@@ -604,7 +644,7 @@ void backward_task(const AttentionProblem &p, const BackwardViews &views, int64_
           }
           if (!wants_query) continue;
           for (int64_t i = 0; i < width; i += edge) {
-            multiply<true>({key_columns + block * width + i * edge, edge * 2, width * edge * 2},
+            multiply<true>(unit, {key_columns + block * width + i * edge, edge * 2, width * edge * 2},
                            {pairs, edge * 4, edge * 64}, query_sum + q * width + i * edge, edge, seen / edge);
           }
         }
@@ -614,14 +654,14 @@ void backward_task(const AttentionProblem &p, const BackwardViews &views, int64_
           if (steps <= 0) continue;
           if (wants_value) {
             for (int64_t i = 0; i < depth; i += edge) {
-              multiply<true>({weights + k * chunk + begin - left, chunk * 2, 64},
+              multiply<true>(unit, {weights + k * chunk + begin - left, chunk * 2, 64},
                              {gradient_pairs + begin * depth + i * 2, depth * 4, depth * 64},
                              value_sum + (block + k) * depth + i, depth, steps);
             }
           }
           if (wants_key) {
             for (int64_t i = 0; i < width; i += edge) {
-              multiply<true>({derivatives + k * chunk + begin - left, chunk * 2, 64},
+              multiply<true>(unit, {derivatives + k * chunk + begin - left, chunk * 2, 64},
                              {query_pairs + begin * width + i * 2, width * 4, width * 64},
                              key_sum + (block + k) * width + i, width, steps);
             }
@@ -667,13 +707,14 @@ void join_parts(const AttentionProblem &p, const BackwardViews &views, int64_t p
 
 #pragma clang attribute pop
 
-bool asked_for_tiles() {
+bool found_pair_products() {
   __builtin_cpu_init();
-  if (!__builtin_cpu_supports("amx-bf16") || !__builtin_cpu_supports("amx-tile") ||
-      !__builtin_cpu_supports("avx512bf16") || !__builtin_cpu_supports("avx512bw") ||
-      !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl")) {
-    return false;
-  }
+  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+bool asked_for_tiles() {
+  if (!__builtin_cpu_supports("amx-bf16") || !__builtin_cpu_supports("amx-tile")) return false;
   // Linux gives a process the tiles' registers when it asks for them.
   constexpr long ask = 0x1023, tile_data = 18;
   return syscall(SYS_arch_prctl, ask, tile_data) == 0;
@@ -681,9 +722,14 @@ bool asked_for_tiles() {
 
 }  // namespace
 
-bool has_matrix_unit() {
-  static const bool has = asked_for_tiles();
-  return has;
+bool can_multiply_pairs() {
+  static const bool can = found_pair_products();
+  return can && may_use(CT_AVX512_BF16);
+}
+
+static bool can_use_tiles() {
+  static const bool can = can_multiply_pairs() && asked_for_tiles();
+  return can && may_use(CT_MATRIX_UNIT);
 }
 
 void block_attention(const AttentionProblem &p, const HeadsView &out, float *sums) {
@@ -691,10 +737,11 @@ void block_attention(const AttentionProblem &p, const HeadsView &out, float *sum
   // Few heads for many threads: queries are divided too.
   const int64_t wanted = std::max<int64_t>(1, 2 * at::get_num_threads() / std::max<int64_t>(groups, 1));
   const int64_t parts = std::max<int64_t>(1, std::min(wanted, blocks / 4));
+  const bool has_tiles = can_use_tiles();
   parallel_for(0, groups * parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; task++) {
       const int64_t group = task / parts, part = task % parts;
-      forward_task(p, out, sums, group / p.shared, group % p.shared, blocks * part / parts,
+      forward_task(p, out, sums, has_tiles, group / p.shared, group % p.shared, blocks * part / parts,
                    blocks * (part + 1) / parts);
     }
   });
@@ -708,6 +755,7 @@ void block_attention_backward(const AttentionProblem &p, const HeadsView &out, c
   const int64_t parts = std::max<int64_t>(1, std::min(wanted, blocks));
   const int64_t queries = rounded_up(p.queries), width = rounded_up(p.width);
   std::optional<Scratch> partial;
+  const bool has_tiles = can_use_tiles();
   BackwardViews views{out, gradient, query_gradient, key_gradient, value_gradient, sums, nullptr};
   if (parts > 1 && query_gradient.data) {
     const int64_t count = parts * p.batch * p.heads * queries * width;
@@ -717,7 +765,7 @@ void block_attention_backward(const AttentionProblem &p, const HeadsView &out, c
   parallel_for(0, groups * parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; task++) {
       const int64_t group = task / parts, part = task % parts;
-      backward_task(p, views, group / p.shared, group % p.shared, part, blocks * part / parts,
+      backward_task(p, views, has_tiles, group / p.shared, group % p.shared, part, blocks * part / parts,
                     blocks * (part + 1) / parts);
     }
   });
@@ -736,7 +784,7 @@ void block_attention_backward(const AttentionProblem &p, const HeadsView &out, c
 
 namespace ctorch {
 
-bool has_matrix_unit() { return false; }
+bool can_multiply_pairs() { return false; }
 
 void block_attention(const AttentionProblem &, const HeadsView &, float *) { std::abort(); }
 

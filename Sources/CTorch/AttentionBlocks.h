@@ -1,4 +1,5 @@
-// Attention by blocks of queries and keys on processors with a matrix unit (AMX) for bf16.
+// Attention by blocks of queries and keys on processors that multiply pairs of bf16: with a matrix unit (AMX), or in
+// vectors (AVX512_BF16).
 
 #pragma once
 
@@ -6,8 +7,8 @@
 
 namespace ctorch {
 
-// Whether this processor and this system let the functions below run.
-bool has_matrix_unit();
+// Whether this processor can run the functions below, within `ct_limit_instructions`.
+bool can_multiply_pairs();
 
 // Of bf16. `sums` [B, H, T] gets the logarithms (base 2) of the softmax's denominators, which backward needs.
 void block_attention(const AttentionProblem &problem, const HeadsView &out, float *sums);

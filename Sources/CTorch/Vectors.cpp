@@ -33,7 +33,7 @@ int instruction_limit() { return limit; }
 
 void set_instruction_limit(int most) { limit = most; }
 
-bool may_use_matrix_unit() { return limit >= CT_MATRIX_UNIT; }
+bool may_use(ct_instructions wanted) { return limit >= wanted; }
 
 }  // namespace ctorch
 

@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include "Instructions.h"
+
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
@@ -17,18 +19,6 @@
 #define INLINE __attribute__((always_inline)) inline
 
 namespace ctorch {
-
-enum class Instructions { portable, avx2, avx512 };
-
-// The best that this processor has, or fewer after `ct_limit_instructions`.
-Instructions instructions();
-
-// The calling thread's `ct_limit_instructions`, which the threads that work for it take over.
-int instruction_limit();
-void set_instruction_limit(int most);
-
-// Whether `ct_limit_instructions` leaves the matrix unit.
-bool may_use_matrix_unit();
 
 template <typename Body> void run_portable(const Body &body) { body(); }
 

@@ -45,7 +45,7 @@ const char *ct_cpu_capability(void);
 // The folder that holds the libtorch in use.
 const char *ct_library_folder(void);
 // Which of the processor's instructions the fused operations below may use, the least first.
-typedef enum { CT_PORTABLE, CT_AVX2, CT_AVX512, CT_MATRIX_UNIT } ct_instructions;
+typedef enum { CT_PORTABLE, CT_AVX2, CT_AVX512, CT_AVX512_BF16, CT_MATRIX_UNIT } ct_instructions;
 // For tests and comparisons: as if the processor had no more, in what the calling thread does from now on. libtorch's
 // own kernels are not concerned.
 void ct_limit_instructions(ct_instructions most);
