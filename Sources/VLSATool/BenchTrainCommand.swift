@@ -21,6 +21,7 @@ extension BenchCommand {
         @Option(help: "Samples of a step.") var batch = 2
         @Option(help: "Measured steps; two more come before them.") var steps = 5
         @Flag(help: "Times the step's matrix products alone.") var products = false
+        @Flag(help: "Times steps while a checkpoint is saved, too.") var saving = false
         @Option(help: "File for a trace of the steps.") var profile: String?
 
         private func benchmark() throws -> TrainingBenchmark {
@@ -33,8 +34,8 @@ extension BenchCommand {
             }
             guard batch > 0 else { throw ValidationError("--batch must be above 0") }
             guard steps > 0 else { throw ValidationError("--steps must be above 0") }
-            guard !products || profile == nil else {
-                throw ValidationError("--products has no steps for --profile to trace")
+            guard !products || (profile == nil && !saving) else {
+                throw ValidationError("--products takes no steps; it goes without --profile and --saving")
             }
             return TrainingBenchmark(size: size, stage: stage, batch: batch, steps: steps)
         }
@@ -48,7 +49,7 @@ extension BenchCommand {
             let json =
                 products
                 ? try encoder.encode(benchmark.products())
-                : try encoder.encode(benchmark.run(profile: profile))
+                : try encoder.encode(benchmark.run(isSaving: saving, profile: profile))
             print(String(decoding: json, as: UTF8.self))
         }
     }

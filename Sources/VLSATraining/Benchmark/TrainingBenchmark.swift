@@ -44,12 +44,16 @@ public struct TrainingBenchmark {
         public let samplesPerSecond: Double
         /// Most memory of the process, making the model included.
         public let peakMiB: Double
+        /// Seconds of the steps while a checkpoint was written, the call that began it added to the first; nil unless
+        /// asked for.
+        public let secondsWhileSaving: [Double]?
 
         enum CodingKeys: String, CodingKey {
             case work, size, mode, stage, batch, params, trainable
             case secondsPerStep = "step_s"
             case samplesPerSecond = "samples_per_s"
             case peakMiB = "peak_mib"
+            case secondsWhileSaving = "saving_step_s"
         }
     }
 
@@ -73,8 +77,10 @@ public struct TrainingBenchmark {
 
     /// Takes the steps.
     ///
-    /// - Parameter profile: file for a trace of them, nil for none.
-    public func run(profile: String? = nil) throws -> Result {
+    /// - Parameters:
+    ///   - isSaving: whether a checkpoint is saved at the end, in the background of further steps.
+    ///   - profile: file for a trace of them, nil for none.
+    public func run(isSaving: Bool = false, profile: String? = nil) throws -> Result {
         let folder = temporaryFolder
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let run = try run(in: folder, profile: profile)
@@ -83,6 +89,7 @@ public struct TrainingBenchmark {
             let report = try run.takeStep()
             if index >= 2 { times.append(report.seconds) }
         }
+        let whileSaving = isSaving ? try stepsWhileSaving(run) : nil
         try run.trace?.close()
         let seconds = times.sorted()[times.count / 2]
         let trainable = run.model.store.trainable.reduce(0) { $0 + $1.tensor.count }
@@ -92,7 +99,18 @@ public struct TrainingBenchmark {
             params: run.model.store.trainable.reduce(0) { $0 + $1.tensor.count },
             trainable: trainable, secondsPerStep: seconds,
             samplesPerSecond: Double(batch) / seconds,
-            peakMiB: Double(TorchRuntime.peakResidentBytes) / 1_048_576)
+            peakMiB: Double(TorchRuntime.peakResidentBytes) / 1_048_576,
+            secondsWhileSaving: whileSaving)
+    }
+
+    private func stepsWhileSaving(_ run: TrainingRun<VLSAModel>) throws -> [Double] {
+        let start = ContinuousClock.now
+        try run.save()
+        let call = start.duration(to: .now) / .seconds(1)
+        var times = [call + (try run.takeStep()).seconds]
+        while run.pendingSave?.job.isDone == false { times.append(try run.takeStep().seconds) }
+        try run.settleSave()
+        return times
     }
 
     var temporaryFolder: String {

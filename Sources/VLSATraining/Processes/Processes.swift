@@ -105,12 +105,15 @@ public final class Processes {
             rank: first, reason: notes[first].failure ?? "", code: notes[first].exitCode ?? 1)
     }
 
-    /// Runs `body` in each process and waits for all of them; throws as ``together(_:)``.
-    func agree(_ body: () throws -> Void = {}) throws {
+    /// Runs `body` in each process, waits for all of them and gives what this one's returned; throws as ``together(_:)``.
+    @discardableResult
+    func agree<Result>(_ body: () throws -> Result) throws -> Result {
+        var results: [Result] = []
         _ = try together {
-            try body()
+            results.append(try body())
             return true
         }
+        return results[0]
     }
 
     /// Norms of what the processes have in parts, as one norm each.
@@ -135,7 +138,7 @@ public final class Processes {
     /// Tells the others, who are at an ``agree(_:)``, that this process ends with `error`, unless they know.
     func announce(_ error: any Error) {
         guard group != nil, !isTold else { return }
-        try? agree { throw error }
+        try? agree { () throws -> Void in throw error }
     }
 }
 

@@ -77,12 +77,11 @@ extension StagePlan<StageSections> {
 private func stageRun(
     _ plan: TrainingPlan, folder path: String, options: RunOptions, _ processes: Processes
 ) throws -> (run: TrainingRun<VLSAModel>, parts: StageParts) {
-    var found: StageParts?
-    try processes.agree {
-        found = try StageParts(plan, launch: options.launch)
+    let parts = try processes.agree {
+        let parts = try StageParts(plan, launch: options.launch)
         try plan.checkPaths()
+        return parts
     }
-    guard let parts = found else { fatalError("stageRun: no parts") }
     if parts.device.isCUDA { try processes.group?.connect(parts.device) }
     let run = try TrainingRun<VLSAModel>(
         plan: plan, folder: path, options: options, processes: processes,
