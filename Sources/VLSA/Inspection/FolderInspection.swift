@@ -40,7 +40,7 @@ public struct FolderInspection {
 
         var folders = [("", folder)]
         if folder.kind == "vlsa" {
-            for part in ["vision", "language", "denoiser", "latents"] where folder.contains(part) {
+            for part in ["vision", "language", "denoiser", "latents", "codebook"] where folder.contains(part) {
                 do { folders.append((part + "/", try folder.component(part))) } catch {
                     if family != nil { faults.append("\(error)") }
                 }
