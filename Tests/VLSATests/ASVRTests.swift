@@ -15,11 +15,14 @@ import TorchNN
     /// `0.3 sin(0.7 k + offset)` of every element k.
     private static func wave(_ shape: [Int], _ offset: Double) -> Tensor {
         Tensor(
-            (0..<shape.reduce(1, *)).map { Float(0.3 * sin(0.7 * Double($0) + offset)) }, shape: shape)
+            (0..<shape.reduce(1, *)).map { Float(0.3 * sin(0.7 * Double($0) + offset)) },
+            shape: shape)
     }
 
     /// The reference's head: states of width 6, E = 4, two heads, D = 3, K = 5, C = 3, two layers.
-    private func head() throws -> (entry: FeedForward, head: DepthTransformer, store: ParameterStore) {
+    private func head() throws -> (
+        entry: FeedForward, head: DepthTransformer, store: ParameterStore
+    ) {
         let store = ParameterStore(seed: 1)
         func offer(_ name: String, _ shape: [Int], _ offset: Int) throws {
             try store.offer(name, Self.wave(shape, Double(offset)))
@@ -122,7 +125,9 @@ import TorchNN
     /// What the published layer carries on is normed.
     @Test func aLayerThatAddsNothingGivesTheNorm() throws {
         let (_, head, store) = try head()
-        for name in ["self_attention.out_proj.weight", "self_attention.out_proj.bias", "linear1.weight"] {
+        for name in [
+            "self_attention.out_proj.weight", "self_attention.out_proj.bias", "linear1.weight",
+        ] {
             withoutGradients { store["head_transformer.0." + name]?.fill(0) }
         }
         let x = Self.wave([2, 3, 4], 7)
@@ -175,10 +180,11 @@ import TorchNN
         for picture in 0..<2 {
             for place in 0..<16 - shift {
                 let read = asvr.head(asvr.entry(states[picture, place].unsqueezed(0)), vectors: nil)
-                expected += Tensor.crossEntropy(
-                    logits: asvr.head.heads[0](read[.all, 0]),
-                    targets: codes[picture, place + shift]
-                ).item() / Double(16 - shift)
+                expected +=
+                    Tensor.crossEntropy(
+                        logits: asvr.head.heads[0](read[.all, 0]),
+                        targets: codes[picture, place + shift]
+                    ).item() / Double(16 - shift)
             }
         }
         let found = asvr.loss(of: codes, states: states).item()

@@ -110,7 +110,9 @@ import TorchNN
             #expect(abs(norm - expected) < 1e-4, "\(name): \(norm)")
         }
         #expect(abs(try #require(states.gradient).norm().item() - 0.1534861) < 1e-5)
-        let total = store.trainable.reduce(0) { $0 + ($1.tensor.gradient?.square().sum().item() ?? 0) }
+        let total = store.trainable.reduce(0) {
+            $0 + ($1.tensor.gradient?.square().sum().item() ?? 0)
+        }
         #expect(abs(total.squareRoot() - 3.0542636) < 1e-4)
     }
 
@@ -120,7 +122,8 @@ import TorchNN
         let model = try StateDenoiser(
             Self.golden, channels: 3, side: 2, stateWidth: 6, in: store.scope)
         for (_, tensor) in store.tensors() {
-            let start = Tensor.normal(tensor.shape, dtype: .float64, generator: Generator(seed: 5)) * 0.3
+            let start =
+                Tensor.normal(tensor.shape, dtype: .float64, generator: Generator(seed: 5)) * 0.3
             withoutGradients { tensor.copy(from: start) }
         }
         store.train([""])
@@ -149,7 +152,8 @@ import TorchNN
         let ross = try #require(model.ross)
         let z = Tensor.normal([2, 16, 4, 4], generator: Generator(seed: 1))
         let states = Tensor.normal([2, 16, 32], generator: Generator(seed: 2))
-        let found = ross.loss(of: z, states: states, generators: [Generator(seed: 8), Generator(seed: 9)])
+        let found = ross.loss(
+            of: z, states: states, generators: [Generator(seed: 8), Generator(seed: 9)])
         var expected = 0.0
         for picture in 0..<2 {
             let generator = Generator(seed: UInt64(8 + picture))
@@ -173,11 +177,13 @@ import TorchNN
         let states = Tensor.normal([40, 16, 32], generator: Generator(seed: 2))
         states.requiresGradient = true
         let z = Tensor.normal([40, 16, 4, 4], generator: Generator(seed: 1))
-        let loss = ross.loss(of: z, states: states, generators: (0..<40).map { Generator(seed: $0) })
+        let loss = ross.loss(
+            of: z, states: states, generators: (0..<40).map { Generator(seed: $0) })
         #expect(abs(loss.item() / 40 - 1) < 0.03)
         loss.backward()
         #expect(try #require(states.gradient).norm().item() == 0)
-        #expect(try #require(model.store["ross.final_layer.linear.weight"]?.gradient).norm().item() > 0)
+        #expect(
+            try #require(model.store["ross.final_layer.linear.weight"]?.gradient).norm().item() > 0)
     }
 
     /// The latent has as many cells as tokens, of the frame that the tokens show.

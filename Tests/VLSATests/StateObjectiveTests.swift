@@ -74,7 +74,10 @@ import TorchNN
         var states: [Tensor] = []
         var place = 0
         for id in sample.ids {
-            guard id == PromptIDs.imageToken else { place += 1; continue }
+            guard id == PromptIDs.imageToken else {
+                place += 1
+                continue
+            }
             states.append(hidden[0].narrowed(axis: 0, start: place, length: 16))
             place += 16
         }
@@ -97,7 +100,8 @@ import TorchNN
     }
 
     /// Every weight of the objective and of what lies before it learns; the decoder's logits' table does not.
-    @Test(arguments: kinds) func theLossReachesEverythingBeforeTheStates(kind: ObjectiveKind) throws {
+    @Test(arguments: kinds) func theLossReachesEverythingBeforeTheStates(kind: ObjectiveKind) throws
+    {
         let model = try model(kind)
         let samples = try TinyStack.samples(model)
         try #require(try model.losses(samples, generators: generators(samples)).visual).backward()
@@ -136,7 +140,9 @@ import TorchNN
         #expect(again.configuration == model.configuration)
         #expect(again.store.names == model.store.names)
         let samples = try samples(model)
-        let losses = try [model, again].map { try $0.losses(samples, generators: generators(samples)) }
+        let losses = try [model, again].map {
+            try $0.losses(samples, generators: generators(samples))
+        }
         #expect(losses[0].visual?.floats() == losses[1].visual?.floats())
         #expect(losses[0].text?.floats() == losses[1].text?.floats())
 
@@ -145,7 +151,9 @@ import TorchNN
         let picture = samples[0].pictures[0]
         let question = Question(
             prompt: try model.prompt(for: [Turn(.user, "<image>\nWhat is here?")]), pictures: [0])
-        let answers = try [model, bare].map { try $0.answer([question], about: [picture], limit: 6) }
+        let answers = try [model, bare].map {
+            try $0.answer([question], about: [picture], limit: 6)
+        }
         #expect(answers[0] == answers[1])
         let inspection = try FolderInspection(folder)
         #expect(inspection.faults == [])
@@ -169,7 +177,8 @@ import TorchNN
         #expect(files.fileExists(atPath: second + "/codebook/config.json"))
         #expect(!files.fileExists(atPath: second + "/latents"))
         let named = try SafetensorsFile(path: second + "/model.safetensors").names
-        #expect(named.contains { $0.hasPrefix("asvr.") } && !named.contains { $0.hasPrefix("ross.") })
+        #expect(
+            named.contains { $0.hasPrefix("asvr.") } && !named.contains { $0.hasPrefix("ross.") })
         #expect(try VLSAModel(folder: second).asvr != nil)
     }
 
@@ -184,7 +193,8 @@ import TorchNN
         let picture = try Tiler(model.configuration.picture).tile(
             Pixels(width: 50, height: 20, colour: [200, 30, 90]))
         let sample = try TinyStack.sample(
-            model, "a", [Turn(.user, "<image>\nWhat is here?"), Turn(.assistant, "left")], [picture])
+            model, "a", [Turn(.user, "<image>\nWhat is here?"), Turn(.assistant, "left")], [picture]
+        )
         #expect(model.visualTokenCounter(picture.geometry) > 16)
         let losses = try model.losses([sample], generators: [Generator(seed: 3)])
         #expect(try #require(losses.visual).item() > 0 && losses.visualCount == 1)

@@ -27,7 +27,8 @@ private final class Crasher: TrainingObserver {
         let plan = try files.plan(StageFiles.objective(kind, at: files.path))
         _ = try trainStage(plan, run: files.path + "/whole", options: quiet)
         #expect(throws: Crash.self) {
-            try trainStage(plan, run: files.path + "/broken", options: quiet, observers: [Crasher()])
+            try trainStage(
+                plan, run: files.path + "/broken", options: quiet, observers: [Crasher()])
         }
         _ = try trainStage(plan, run: files.path + "/broken", options: quiet)
         let (whole, broken) = (
@@ -38,7 +39,8 @@ private final class Crasher: TrainingObserver {
         let optimizer = "/checkpoints/step-6/optimizer.safetensors"
         #expect(
             FileManager.default.contentsEqual(
-                atPath: files.path + "/whole" + optimizer, andPath: files.path + "/broken" + optimizer))
+                atPath: files.path + "/whole" + optimizer,
+                andPath: files.path + "/broken" + optimizer))
         let metrics = try String(
             contentsOfFile: files.path + "/whole/metrics.jsonl", encoding: .utf8)
         #expect(metrics.contains("\"loss/text\":") && metrics.contains("\"loss/visual\":"))
@@ -118,7 +120,8 @@ private final class Crasher: TrainingObserver {
         for (name, overrides) in [("plain", []), ("filled", cache), ("read", cache)] {
             _ = try trainStage(
                 try files.plan(plain + overrides), run: files.path + "/" + name, options: quiet)
-            #expect(try files.contents("/\(name)/model") == files.contents("/plain/model"), "\(name)")
+            #expect(
+                try files.contents("/\(name)/model") == files.contents("/plain/model"), "\(name)")
         }
         #expect(try AtomicFiles.files(beneath: files.path + "/code-cache").count > 2)
         let error = #expect(throws: PlanError.self) {
@@ -159,7 +162,8 @@ private final class Crasher: TrainingObserver {
             let attention: Double = 2 * places * 4 * 16 / 2
             #expect(asvr.forward == products + attention)
         }
-        let memory = try StageOutline(files.plan(StageFiles.objective(.asvr, at: files.path))).memory()
+        let memory = try StageOutline(files.plan(StageFiles.objective(.asvr, at: files.path)))
+            .memory()
         // Mean and projection, codes and their patches, of 48 numbers each and 4 whitened.
         #expect(memory.first { $0.name == "codebook" }?.bytes == 4 * (48 + 4 * 48 + 8 * 4 + 8 * 48))
     }

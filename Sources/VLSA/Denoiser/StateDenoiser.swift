@@ -42,7 +42,8 @@ struct StateDenoiser {
             second: try Linear(width, width, initial: spread, in: steps[2]), activation: .silu)
         condition = try Linear(stateWidth, width, initial: spread, in: scope["z_embedder"][1])
         blocks = try (0..<configuration.layerCount).map { index in
-            try StateBlock(width: width, headCount: configuration.headCount, in: scope["blocks"][index])
+            try StateBlock(
+                width: width, headCount: configuration.headCount, in: scope["blocks"][index])
         }
         let ending = scope["final_layer"]
         modulation = try Linear(
@@ -97,7 +98,8 @@ struct StateBlock {
     init(width: Int, headCount: Int, in scope: ParameterScope) throws {
         self.headCount = headCount
         modulation = try Linear(width, 6 * width, initial: .zeros, in: scope["adaLN_modulation"][1])
-        entry = try Linear(width, 3 * width, initial: even(width, 3 * width), in: scope["attn"]["qkv"])
+        entry = try Linear(
+            width, 3 * width, initial: even(width, 3 * width), in: scope["attn"]["qkv"])
         exit = try Linear(width, width, initial: even(width, width), in: scope["attn"]["proj"])
         feedForward = FeedForward(
             first: try Linear(

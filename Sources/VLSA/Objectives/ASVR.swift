@@ -42,7 +42,8 @@ public struct ASVRConfiguration: Codable, Equatable, Sendable {
         try values.require(
             (0...1).contains(visualShift), .visualShift, "must be 0 or 1, not \(visualShift)")
         try values.require(
-            width % headCount == 0, .headCount, "\(headCount) heads do not divide the width \(width)")
+            width % headCount == 0, .headCount,
+            "\(headCount) heads do not divide the width \(width)")
     }
 }
 
@@ -68,7 +69,8 @@ public struct ASVR {
         try codes.check(side: side)
         guard configuration.visualShift < side * side else {
             throw VLSAError.configuration(
-                "objective.asvr.visualShift is \(configuration.visualShift), but a picture has one visual token")
+                "objective.asvr.visualShift is \(configuration.visualShift), but a picture has one visual token"
+            )
         }
         (self.configuration, self.codes) = (configuration, codes)
         (self.side, self.frame) = (side, frame)

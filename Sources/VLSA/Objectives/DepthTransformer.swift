@@ -61,7 +61,8 @@ struct DepthTransformer {
             // The bias as one column more, so that logits need not all be in memory.
             guard let bias else { fatalError("a head of codes without bias") }
             return Tensor.linearCrossEntropy(
-                hidden: .concatenated([rows, rows.narrowed(axis: 1, start: 0, length: 1).onesLike()], axis: 1),
+                hidden: .concatenated(
+                    [rows, rows.narrowed(axis: 1, start: 0, length: 1).onesLike()], axis: 1),
                 weight: .concatenated([weight, bias.unsqueezed(1)], axis: 1),
                 targets: codes[.all, depth].contiguous())
         }.reduce(Tensor.zeros([], device: read.device)) { $0 + $1 }

@@ -35,7 +35,8 @@ struct LatentTargets {
     init(_ codec: any LatentCodec, size: Int, latent: LatentTarget, frame: TargetFrame) throws {
         guard latent == .mean || codec is AutoencoderKL else {
             throw VLSAError.configuration(
-                "objective.latent is sample, but the latents are no distribution; write objective.latent: mean")
+                "objective.latent is sample, but the latents are no distribution; write objective.latent: mean"
+            )
         }
         (self.codec, self.size, self.latent, self.frame) = (codec, size, latent, frame)
     }

@@ -49,11 +49,14 @@ public struct ROSSConfiguration: Codable, Equatable, Sendable {
         betaSchedule =
             try values.decodeIfPresent(BetaSchedule.self, forKey: .betaSchedule)
             ?? defaults.betaSchedule
-        noiseSamples = try values.size(.noiseSamples, standard: defaults.noiseSamples, limit: 1 << 10)
+        noiseSamples = try values.size(
+            .noiseSamples, standard: defaults.noiseSamples, limit: 1 << 10)
         try values.require(
-            width % headCount == 0, .headCount, "\(headCount) heads do not divide the width \(width)")
+            width % headCount == 0, .headCount,
+            "\(headCount) heads do not divide the width \(width)")
         try values.require(
-            width % 4 == 0, .width, "must be a multiple of 4, for the sines of the places, not \(width)")
+            width % 4 == 0, .width,
+            "must be a multiple of 4, for the sines of the places, not \(width)")
     }
 }
 
