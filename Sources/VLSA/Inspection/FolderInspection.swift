@@ -52,6 +52,8 @@ public struct FolderInspection {
             let text = try Data(contentsOf: URL(fileURLWithPath: folder.path + "/config.json"))
             let value = try JSONSerialization.jsonObject(with: text)
             flatten(value, key: "") { configuration[front + $0] = $1 }
+            // A codebook is no parameter of the model; its own reader takes what it needs of the files.
+            guard front != "codebook/" else { continue }
             do { files += try folder.weightFiles() } catch {
                 if !faults.contains("\(error)") { faults.append("\(error)") }
             }
