@@ -42,6 +42,20 @@ refused 64 vlsa augment work/augmented.jsonl --images work/data --out work/x.jso
 refused 64 vlsa augment work/none.json --images work --out work/x.jsonl
 refused 1 vlsa infer --model work/runs/1/model --image out.log --prompt hello
 
+# The other objectives, on what the first stage put together.
+kinds() {
+    vlsa train work/runs/1/plan.yaml --set steps=2 --set log.pictures=0 --set model.codebook=work/codecs/codebook \
+        --set objective.kind="$1" --set "objective.$1={width: 32, heads: 2}" --set "train=[perceiver, projector, $1]" "${@:2}"
+}
+for kind in ross asvr; do
+    kinds $kind --run work/runs/$kind > out.log 2>&1 || { cat out.log >&2; exit 1; }
+    vlsa infer --model work/runs/$kind/model --image work/data/images/heldout-000000.jpg --prompt "What is in the picture?" > out.log
+    vlsa plan work/runs/$kind/plan.yaml > out.log
+    grep -q "^$kind " out.log || { echo "walkthrough: the plan does not have $kind" >&2; exit 1; }
+done
+refused 64 kinds asvr --run work/runs/bad --set objective.asvr.visualShift=2
+refused 64 kinds ross --run work/runs/bad --set "train=[perceiver]"
+
 wrong() { echo "walkthrough: $*" >&2; cat out.* err.* >&2; exit 1; }
 # Threads wait briefly unless the user says otherwise; a foundation's part is made alone.
 env -u GOMP_SPINCOUNT -u OMP_WAIT_POLICY "$tool" doctor > out.log

@@ -32,6 +32,8 @@ public struct PromptBatch {
     /// Flat positions `b * T + t` whose next token is supervised, and that token.
     public let predictingRows: [Int]
     public let targets: [Int]
+    /// Of each picture, in order, the flat positions of its visual tokens.
+    public let visualRows: [[Int]]
 
     /// - Parameters:
     ///   - prompts: ids with ``PromptIDs/imageToken`` where a picture stands, which of them are supervised, and the
@@ -92,12 +94,14 @@ public struct PromptBatch {
         sources.reserveCapacity(count * length)
         var predictingRows: [Int] = []
         var targets: [Int] = []
+        var visualPlaces: [Int] = []
         for (prompt, positions) in expanded.enumerated() {
             let padding = Array(
                 repeating: 0, count: arrangement == .packed ? 0 : longest - positions.count)
             if arrangement == .leftPadded { sources += padding }
             let start = sources.count
             for (place, position) in positions.enumerated() {
+                if position < 0 { visualPlaces.append(sources.count) }
                 sources.append(position >= 0 ? position : textIDs.count - position - 1)
                 if place > 0, supervised[prompt][place] {
                     predictingRows.append(start + place - 1)
@@ -109,6 +113,11 @@ public struct PromptBatch {
         self.sources = sources
         self.predictingRows = predictingRows
         self.targets = targets
+        var places = visualPlaces[...]
+        visualRows = prompts.flatMap(\.pictures).map { count in
+            defer { places = places.dropFirst(count) }
+            return Array(places.prefix(count))
+        }
     }
 
     /// The decoder's input: text embeddings with visual tokens in their places, `[B, T, d]`.

@@ -59,7 +59,7 @@ public struct StageSections: Codable, Equatable, Sendable {
 }
 
 /// A model's `config.json`: the sections, resolved, and how it talks. The parts' own configurations are in the
-/// part folders beside it (`vision`, `language`, `denoiser`, `latents`).
+/// part folders beside it (`vision`, `language`, and what the objective needs: `denoiser`, `latents`, `codebook`).
 public struct VLSAConfiguration: Codable, Equatable, Sendable {
     /// Always `vlsa`.
     public var modelType: String
@@ -130,10 +130,12 @@ public struct PartFolders: Sendable, Equatable {
     public var language: String
     public var denoiser: String?
     public var latents: String?
+    /// Frozen codes that ASVR predicts.
+    public var codebook: String?
 
     public init(
         vision: String, projector: String? = nil, perceiver: String? = nil, language: String,
-        denoiser: String? = nil, latents: String? = nil
+        denoiser: String? = nil, latents: String? = nil, codebook: String? = nil
     ) {
         self.vision = vision
         self.projector = projector
@@ -141,5 +143,6 @@ public struct PartFolders: Sendable, Equatable {
         self.language = language
         self.denoiser = denoiser
         self.latents = latents
+        self.codebook = codebook
     }
 }

@@ -99,7 +99,9 @@ extension VLSAConfiguration {
         VLSAModel.parts.filter { part in
             switch part {
             case "perceiver": perceiver.isEnabled
-            case "epigone", "denoiser": objective.kind != .none
+            case "epigone", "denoiser": objective.kind == .reconstruction
+            case "ross": objective.kind == .ross
+            case "asvr": objective.kind == .asvr
             default: true
             }
         }

@@ -37,24 +37,26 @@ extension VLSAModel {
     ///
     /// - Parameters:
     ///   - sections: what a later stage changes in the saved configuration.
-    ///   - denoiser: folder of a denoiser in place of the saved one, or where there is none; `latents` likewise.
+    ///   - denoiser: folder of a denoiser in place of the saved one, or where there is none; `latents` and `codebook`
+    ///     likewise.
     ///   - addingTokens: the language model's vocabulary gets those of them that it lacks.
     ///   - lora: adapters that a stage asks for: new ones, or the folder's own to be trained on.
-    ///   - forInference: leaves the denoiser and Epigone out: answering does not need them.
+    ///   - forInference: leaves the visual objective's parts out: answering does not need them.
     public convenience init(
         folder: String, replacing sections: StageSections = StageSections(),
-        denoiser: String? = nil, latents: String? = nil, addingTokens tokens: [String] = [], dtype: DType = .float32, device: Device = .cpu, seed: UInt64 = 0,
+        denoiser: String? = nil, latents: String? = nil, codebook: String? = nil,
+        addingTokens tokens: [String] = [], dtype: DType = .float32, device: Device = .cpu, seed: UInt64 = 0,
         lora: LoRAConfiguration? = nil, forInference: Bool = false
     ) throws {
         try self.init(
             folder: folder, replacing: sections, denoiser: denoiser, latents: latents,
-            addingTokens: tokens, lora: lora, forInference: forInference, store: ParameterStore(dtype: dtype, device: device, seed: seed))
+            codebook: codebook, addingTokens: tokens, lora: lora, forInference: forInference, store: ParameterStore(dtype: dtype, device: device, seed: seed))
     }
 
     /// As above, its parameters in a `store` that is empty.
     convenience init(
         folder: String, replacing sections: StageSections = StageSections(),
-        denoiser: String? = nil, latents: String? = nil, addingTokens tokens: [String] = [], lora: LoRAConfiguration? = nil,
+        denoiser: String? = nil, latents: String? = nil, codebook: String? = nil, addingTokens tokens: [String] = [], lora: LoRAConfiguration? = nil,
         forInference: Bool = false, store: ParameterStore
     ) throws {
         let checkpoint = try CheckpointFolder(folder)
@@ -71,7 +73,8 @@ extension VLSAModel {
         }
         let folders = PartFolders(
             vision: folder + "/vision", language: folder + "/language",
-            denoiser: denoiser ?? part("denoiser"), latents: latents ?? part("latents"))
+            denoiser: denoiser ?? part("denoiser"), latents: latents ?? part("latents"),
+            codebook: codebook ?? part("codebook"))
         for part in configuration.alignerParts(from: saved) {
             try checkpoint.offerWeights(to: store, at: part) { _ in
                 { name in
@@ -95,7 +98,8 @@ extension VLSAModel {
     ///   - lora: adapters that the stage asks for.
     public convenience init(
         following previous: VLSAModel, replacing sections: StageSections,
-        denoiser: String? = nil, latents: String? = nil, addingTokens tokens: [String] = [], dtype: DType, lora: LoRAConfiguration? = nil
+        denoiser: String? = nil, latents: String? = nil, codebook: String? = nil,
+        addingTokens tokens: [String] = [], dtype: DType, lora: LoRAConfiguration? = nil
     ) throws {
         let configuration = try previous.configuration.replacing(sections)
         let store = ParameterStore(dtype: dtype, device: .meta, seed: 0)
@@ -109,9 +113,12 @@ extension VLSAModel {
             following: previous, parts: configuration.parts, lora: lora, in: store)
         var folders = previous.folders
         (folders.projector, folders.perceiver) = (nil, nil)
-        if previous.reconstruction == nil { (folders.denoiser, folders.latents) = (nil, nil) }
+        if previous.reconstruction == nil { folders.denoiser = nil }
+        if previous.latents == nil { folders.latents = nil }
+        if previous.asvr == nil { folders.codebook = nil }
         if let denoiser { folders.denoiser = denoiser }
         if let latents { folders.latents = latents }
+        if let codebook { folders.codebook = codebook }
         // The previous stage's folder would have its added tokens; the language folder it came from has not.
         let grown = previous.addedTokens.compactMap(previous.tokenizer.token)
         try self.init(
@@ -143,7 +150,7 @@ extension VLSAModel {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         try encoder.encode(configuration).write(to: URL(fileURLWithPath: folder + "/config.json"))
-        let aligner = ["balance", "epigone", "newline", "perceiver", "projector"].flatMap {
+        let aligner = ["asvr", "balance", "epigone", "newline", "perceiver", "projector", "ross"].flatMap {
             weights.saved(under: $0, merging: merging)
         }
         try SafetensorsFile.write(
@@ -166,8 +173,9 @@ extension VLSAModel {
             try saveFolder(
                 reconstruction.denoiser.configuration, part: "denoiser", of: weights,
                 to: folder + "/denoiser", merging: merging)
-            try copyFolder(folders.latents, to: folder + "/latents")
         }
+        if latents != nil { try copyFolder(folders.latents, to: folder + "/latents") }
+        if asvr != nil { try copyFolder(folders.codebook, to: folder + "/codebook") }
         if !merging { try saveAdapters(of: weights, to: folder) }
     }
 
@@ -194,8 +202,15 @@ extension VLSAConfiguration {
     fileprivate func alignerParts(from saved: VLSAConfiguration) -> [String] {
         var parts = ["projector"]
         if saved.perceiver.isEnabled && perceiver.isEnabled { parts.append("perceiver") }
+        if saved.objective.kind == objective.kind {
+            switch objective.kind {
+            case .none: break
+            case .reconstruction: parts.append("epigone")
+            case .ross: parts.append("ross")
+            case .asvr: parts.append("asvr")
+            }
+        }
         if saved.objective.kind != .none && objective.kind != .none {
-            parts.append("epigone")
             let learns = [saved, self].allSatisfy { $0.objective.balance == .uncertainty }
             if learns { parts.append("balance") }
         }

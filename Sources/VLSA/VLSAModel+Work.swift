@@ -149,43 +149,82 @@ extension VLSAModel {
                 }
             })
 
-        guard let reconstruction else { return parts }
-        flows = visualFlows
-        let pixels = reconstruction.configuration.pictureSize
-        add(
-            "epigone", "\(visual + pictures)", layers: 1,
-            layerBytes: (visual + pictures) * (language.width + 2 * configuration.epigone.rank)
-                * size,
-            rows: { $0.hasPrefix("context.") ? visual : pictures })
-        let flow = reconstruction.denoiser.configuration
-        let cells = square(pixels / (reconstruction.latents.downscale * flow.patchSize))
-        let image = pictures * cells
-        add(
-            "denoiser", "\(image) + \(visual)", layers: flow.layerCount,
-            layerBytes: (image + visual) * 12 * flow.width * size,
-            rows: { name in
-                denoiserRows(name, pictures: pictures, image: image, prompt: visual)
-            },
-            attend: { count in
-                let all = cells + perPicture
-                count.attend(all, all, flow.width, times: pictures * flow.layerCount)
-                let dual = flow.dualAttentionLayers.count
-                count.attend(cells, cells, flow.width, times: pictures * dual)
-            })
+        func addReconstruction(_ reconstruction: Reconstruction) {
+            flows = visualFlows
+            add(
+                "epigone", "\(visual + pictures)", layers: 1,
+                layerBytes: (visual + pictures) * (language.width + 2 * configuration.epigone.rank)
+                    * size,
+                rows: { $0.hasPrefix("context.") ? visual : pictures })
+            let flow = reconstruction.denoiser.configuration
+            let cells = square(
+                configuration.objective.pictureSize
+                    / (reconstruction.latents.downscale * flow.patchSize))
+            let image = pictures * cells
+            add(
+                "denoiser", "\(image) + \(visual)", layers: flow.layerCount,
+                layerBytes: (image + visual) * 12 * flow.width * size,
+                rows: { name in
+                    denoiserRows(name, pictures: pictures, image: image, prompt: visual)
+                },
+                attend: { count in
+                    let all = cells + perPicture
+                    count.attend(all, all, flow.width, times: pictures * flow.layerCount)
+                    let dual = flow.dualAttentionLayers.count
+                    count.attend(cells, cells, flow.width, times: pictures * dual)
+                })
+        }
+        func addROSS(_ ross: ROSS) {
+            let (settings, copies) = (ross.configuration, pictures * ross.configuration.noiseSamples)
+            let tokens = copies * perPicture
+            add(
+                "ross", "\(copies) x \(perPicture)", layers: settings.layerCount,
+                // Six numbers of steering a block and channel, beside what the denoiser's blocks keep.
+                layerBytes: tokens * 18 * settings.width * size,
+                rows: { name in
+                    if name == "pos_embed" { return 0 }  // added, not multiplied
+                    if name.hasPrefix("t_embedder.") { return copies }
+                    return name.hasPrefix("z_embedder.") ? visual : tokens
+                },
+                attend: {
+                    $0.attend(
+                        perPicture, perPicture, settings.width, times: copies * settings.layerCount)
+                })
+        }
+        func addASVR(_ asvr: ASVR) {
+            let (settings, depth) = (asvr.configuration, asvr.codes.depth)
+            let places = pictures * (perPicture - settings.visualShift)
+            add(
+                "asvr", "\(places) x \(depth)", layers: settings.layerCount,
+                layerBytes: places * depth * 16 * settings.width * size,
+                extraBytes: places * depth * asvr.codes.codeCount * (size + 4),
+                rows: { name in
+                    if name.contains(".in_mlp_1.") { return places * (depth - 1) }
+                    // A depth has a share of the feed-forward weights to itself, and a head.
+                    return name.contains(".self_attention.") ? places * depth : places
+                },
+                attend: {
+                    $0.attend(
+                        depth, depth, settings.width, times: places * settings.layerCount, share: 0.5)
+                })
+        }
+        if let ross { addROSS(ross) }
+        if let asvr { addASVR(asvr) }
+        if let reconstruction { addReconstruction(reconstruction) }
+        guard let latents else { return parts }
+        let pixels = ross?.pictureSize ?? configuration.objective.pictureSize
         flows = false
         add(
             "latents", "\(pictures) x \(pixels) x \(pixels)", layers: 1,
             // The widest grids: a level's input, its norm and what comes out, and the picture itself.
             layerBytes: pictures * square(pixels) * 4 * latentEntryWidth() * size,
-            rows: { name in
-                pictures * latentRows(name, side: pixels, cell: reconstruction.latents.downscale)
-            },
+            rows: { pictures * latentRows($0, side: pixels, cell: latents.downscale) },
             attend: { count in
                 for (name, query) in store.tensors(under: "latents.encoder")
                 where name.hasSuffix(".to_q.weight") {
                     let cells = latentRows(
                         String(name.dropFirst("latents.".count)), side: pixels,
-                        cell: reconstruction.latents.downscale)
+                        cell: latents.downscale)
                     count.attend(cells, cells, query.shape[0], times: pictures)
                 }
             })

@@ -50,13 +50,13 @@ public enum CheckpointedPart: String, Codable, CaseIterable, Sendable {
     case vision, perceiver, language, denoiser
 }
 
-/// A vision-language model: tower, SA-Perceiver, projector and decoder, and in training the denoiser that must
-/// rebuild the pictures from the visual tokens.
+/// A vision-language model: tower, SA-Perceiver, projector and decoder, and in training what its visual objective needs,
+/// such as the denoiser that must rebuild the pictures from the visual tokens.
 public final class VLSAModel {
     /// First segments of the store's names: what a stage's `train:` list chooses from.
     public static let parts = [
-        "vision", "perceiver", "projector", "language", "epigone", "denoiser", "balance",
-        "newline",
+        "vision", "perceiver", "projector", "language", "epigone", "denoiser", "ross", "asvr",
+        "balance", "newline",
     ]
 
     public let configuration: VLSAConfiguration
@@ -69,10 +69,14 @@ public final class VLSAModel {
     /// Ends a row of tiles' tokens, `[d]`, with ``UnpaddingConfiguration``.
     let newline: Tensor?
     public let reconstruction: Reconstruction?
+    public let ross: ROSS?
+    public let asvr: ASVR?
     /// Learned weights of the losses, with ``LossBalance/uncertainty``.
     public let balance: UncertaintyBalance?
-    /// Keeps the reconstruction's targets on disk; nil encodes them at every step.
+    /// Keeps the frozen latents of reconstruction and ROSS on disk; nil encodes them at every step.
     public var latentCache: LatentCache?
+    /// Keeps ASVR's frozen codes on disk; nil computes them at every step.
+    public var codeCache: CodeCache?
     /// For each loss, the squares of its derivatives on the visual tokens, a scalar for each micro-batch since
     /// ``takeTokenGradients()``.
     private var tokenGradients: [(loss: String, squares: Tensor)] = []
@@ -119,56 +123,18 @@ public final class VLSAModel {
             ? try store.scope["newline"].parameter(
                 "weight", shape: [language.width],
                 initial: .normal(deviation: 1 / Double(language.width).squareRoot())) : nil
-        switch configuration.objective.kind {
-        case .none: reconstruction = nil
-        case .reconstruction:
-            reconstruction = try VLSAModel.reconstruction(
-                configuration, folders: folders, width: language.width,
-                tokensPerSide: vision.configuration.imageSize / vision.configuration.patchSize,
-                store: store)
-        }
+        let side = vision.configuration.imageSize / vision.configuration.patchSize
+        reconstruction = try Reconstruction(
+            configuration, folders: folders, width: language.width, tokensPerSide: side, store: store)
+        ross = try ROSS(
+            configuration, folders: folders, width: language.width, tokensPerSide: side, store: store)
+        asvr = try ASVR(
+            configuration, folders: folders, width: language.width, tokensPerSide: side, store: store)
         let objective = configuration.objective
         balance =
             objective.kind != .none && objective.balance == .uncertainty
             ? try UncertaintyBalance(weight: objective.weight, in: store.scope["balance"]) : nil
         try checkGeometry()
-    }
-
-    private static func reconstruction(
-        _ configuration: VLSAConfiguration, folders: PartFolders, width: Int, tokensPerSide: Int,
-        store: ParameterStore
-    ) throws -> Reconstruction {
-        guard configuration.perceiver.isEnabled else {
-            throw VLSAError.configuration(
-                "objective.kind is reconstruction, which needs the perceiver's pooled token; "
-                    + "set perceiver.enabled: true or objective.kind: none")
-        }
-        guard let denoiserFolder = folders.denoiser, let latentsFolder = folders.latents else {
-            throw VLSAError.configuration(
-                "objective.kind is reconstruction, which needs the folders model.denoiser and "
-                    + "model.latents (beside model.folder where a model without them goes on)")
-        }
-        let denoiser = try CheckpointFolder(denoiserFolder).denoiser(into: store, at: "denoiser")
-        let (context, pooled) = (
-            denoiser.configuration.contextWidth, denoiser.configuration.pooledWidth
-        )
-        let latents = try CheckpointFolder(latentsFolder).latentCodec(into: store, at: "latents")
-        let epigone: Epigone
-        do {
-            epigone = try Epigone(
-                configuration.epigone, width: width, contextWidth: context, pooledWidth: pooled,
-                places: denoiser.configuration.promptPlaces(
-                    tokensPerSide: tokensPerSide,
-                    latentSide: configuration.objective.pictureSize / latents.downscale),
-                in: store.scope["epigone"])
-        } catch ParameterError.misshapen(let name, let source, let found, let expected) {
-            throw VLSAError.configuration(
-                "\(source): \(name) is \(found), not \(expected): Epigone leads from the language width "
-                    + "\(width) over epigone.rank \(configuration.epigone.rank) to the denoiser's context "
-                    + "width \(context) and pooled width \(pooled)")
-        }
-        return try Reconstruction(
-            configuration.objective, epigone: epigone, denoiser: denoiser, latents: latents)
     }
 
     /// Parts that do not fit each other are found here and not with the first picture.
@@ -353,7 +319,7 @@ public final class VLSAModel {
 
     /// Loss sums of some samples.
     ///
-    /// - Parameter generators: one for each sample; they draw the reconstruction's times and noise.
+    /// - Parameter generators: one for each sample; they draw the visual objective's times and noise.
     public func losses(_ samples: [Sample], generators: [Generator]) throws -> VLSALosses {
         prepareDropout(generators)
         let pictures = samples.flatMap(\.pictures)
@@ -371,24 +337,17 @@ public final class VLSAModel {
             batch.targets.isEmpty
             ? nil : language.loss(hidden, rows: batch.predictingRows, targets: batch.targets)
 
-        var visual: Tensor?
-        if let reconstruction, let seen, let pooled = seen.pooled {
-            let own = zip(samples, generators).flatMap { sample, generator in
-                sample.pictures.map { _ in generator }
-            }
-            let z = reconstruction.targets(
-                of: pictures, keys: samples.flatMap(\.pictureKeys), cache: latentCache,
-                generators: own, device: store.device)
-            visual = reconstruction.loss(
-                of: z, tokens: watched(seen.tokens, for: "visual"), pooled: pooled,
-                generators: own, isCheckpointed: checkpointedParts.contains(.denoiser))
+        let visual = try seen.flatMap {
+            try visualLoss(
+                of: samples, seen: $0, hidden: hidden, places: batch.visualRows, generators: generators)
         }
         return VLSALosses(
             text: text?.sum, textCount: batch.targets.count, visual: visual,
             visualCount: visual == nil ? 0 : pictures.count)
     }
 
-    private func watched(_ tokens: Tensor, for loss: String) -> Tensor {
+    /// The same tokens, the derivative of one loss on them to be measured, where both losses have their own.
+    func watched(_ tokens: Tensor, for loss: String) -> Tensor {
         guard reconstruction != nil, tokens.requiresGradient else { return tokens }
         let (tensor, squares) = tokens.watchingGradient()
         tokenGradients.append((loss, squares))

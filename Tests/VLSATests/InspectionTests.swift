@@ -34,7 +34,8 @@ import TorchNN
         let inspection = try FolderInspection(saved)
         #expect(inspection.family == .vlsa && inspection.faults.isEmpty, "\(inspection.faults)")
         #expect(Set(inspection.parameters.map(\.name)) == Set(model.store.names))
-        let parts = Set(VLSAModel.parts + ["latents"]).subtracting(["balance", "newline"])
+        let absent = ["balance", "newline", "ross", "asvr"]
+        let parts = Set(VLSAModel.parts + ["latents"]).subtracting(absent)
         #expect(Set(inspection.parameters.map(\.part)) == parts)
         #expect(inspection.configuration["objective.pictureSize"] == "56")
         #expect(inspection.configuration["vision/hidden_size"] == "32")

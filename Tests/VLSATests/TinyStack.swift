@@ -1,4 +1,5 @@
 import AnyRes
+import Codecs
 import Corpus
 import Foundation
 import Prompting
@@ -27,6 +28,49 @@ enum TinyStack {
         objective: ObjectiveConfiguration(
             kind: .reconstruction, time: TimeSampling(shift: 1), pictureSize: 56),
         chat: ChatConfiguration(format: .llama3, system: ""))
+
+    /// ROSS instead: a small denoiser over 4 x 4 tokens of 2 x 2 cells.
+    static var ross: VLSAConfiguration {
+        var result = configuration
+        result.objective = ObjectiveConfiguration(
+            kind: .ross,
+            ross: ROSSConfiguration(width: 16, layerCount: 2, headCount: 2, noiseSamples: 3))
+        return result
+    }
+
+    /// ASVR instead, over a codebook of 8 codes.
+    static var asvr: VLSAConfiguration {
+        var result = configuration
+        result.objective = ObjectiveConfiguration(
+            kind: .asvr, asvr: ASVRConfiguration(width: 16, layerCount: 2, headCount: 2))
+        return result
+    }
+
+    /// Snapshots that show the picture otherwise than its tiles.
+    static var snapshots: TilingConfiguration {
+        TilingConfiguration(
+            tileWidth: tile, tileHeight: tile, maxTiles: 6, snapshotSource: .original)
+    }
+
+    /// The folder of a codebook of 8 codes for cells of 4 pixels.
+    static func codebook(seed: UInt64 = 1) throws -> String {
+        let pictures = try (0..<4).map { try picture(width: 40, height: 40, seed: $0).paddedPicture() }
+        let folder = try TemporaryFolder.make() + "/codebook"
+        try KMeansCodebook.fit(
+            pictures: FitPictures(pictures),
+            settings: KMeansSettings(
+                codeCount: 8, patchSide: 4, dimensions: 4, longestSides: [8], seed: seed)
+        ).save(to: folder)
+        return folder
+    }
+
+    static func asvrModel(_ configuration: VLSAConfiguration = asvr, codebook: String? = nil) throws
+        -> VLSAModel
+    {
+        var folders = try folders()
+        folders.codebook = try codebook ?? self.codebook()
+        return try VLSAModel(assembling: folders, configuration: configuration, seed: 1)
+    }
 
     /// Folders `vision`, `language`, `denoiser` and `latents` with random weights.
     static func folders() throws -> PartFolders {
@@ -70,13 +114,15 @@ enum TinyStack {
     }
 
     /// A picture of coloured noise.
-    static func picture(width: Int, height: Int, seed: Int) throws -> TiledPicture {
+    static func picture(
+        width: Int, height: Int, seed: Int, tiling: TilingConfiguration = configuration.picture
+    ) throws -> TiledPicture {
         var state = UInt32(truncatingIfNeeded: seed &* 2_654_435_761 &+ 12345)
         let bytes = (0..<width * height * 3).map { _ -> UInt8 in
             state = state &* 1_664_525 &+ 1_013_904_223
             return UInt8(state >> 24)
         }
-        return try Tiler(configuration.picture).tile(
+        return try Tiler(tiling).tile(
             Pixels(width: width, height: height, bytes: bytes))
     }
 

@@ -1,4 +1,5 @@
 import AnyRes
+import Codecs
 import Foundation
 import Prompting
 import TorchNN
@@ -20,6 +21,31 @@ final class StageFiles {
         folder = try TemporaryFolder()
         try makeParts()
         try makeData()
+        try KMeansCodebook.fit(
+            pictures: FitPictures(folder: path + "/images"),
+            settings: KMeansSettings(codeCount: 8, patchSide: 4, dimensions: 4, longestSides: [8])
+        ).save(to: path + "/codebook")
+    }
+
+    /// What makes a stage one of `kind`, with small parts of its own, all of which learn beside `train`.
+    static func objective(
+        _ kind: ObjectiveKind, at path: String, train: String = "perceiver, projector"
+    ) -> [String] {
+        switch kind {
+        case .none: ["objective.kind=none", "train=[\(train)]"]
+        case .reconstruction: ["train=[\(train), epigone]"]
+        case .ross:
+            [
+                "objective.kind=ross",
+                "objective.ross={width: 16, layers: 2, heads: 2, noiseSamples: 2}",
+                "train=[\(train), ross]",
+            ]
+        case .asvr:
+            [
+                "objective.kind=asvr", "objective.asvr={width: 16, layers: 2, heads: 2}",
+                "model.codebook=\(path)/codebook", "train=[\(train), asvr]",
+            ]
+        }
     }
 
     /// A stage over these files.

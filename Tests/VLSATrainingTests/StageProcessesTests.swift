@@ -70,10 +70,15 @@ import VLSA
             "batch={samples: 4, packed: true}", "processes.zero=1", "objective.balance=uncertainty",
             "train=[perceiver, epigone, balance]", "lora={rank: 2, targets: [language.*.q_proj]}",
         ],
+        // One sample each: a process with text alone beside one with a picture.
+        ["ross", "batch={samples: 2}", "processes.zero=2"], ["asvr", "batch={samples: 2}"],
+        ["asvr", "batch={samples: 4, packed: true}", "processes.zero=1"],
     ])
     func twoProcessesTrainAStageAsOne(overrides: [String]) async throws {
         let files = try StageFiles()
-        let overrides = overrides + ["log={every: 1, pictures: 1}", "data.workers=2", "steps=4"]
+        let kind = ObjectiveKind(rawValue: overrides[0])
+        let objective = kind.map { StageFiles.objective($0, at: files.path) } ?? []
+        let overrides = objective + overrides.dropFirst(objective.isEmpty ? 0 : 1) + ["log={every: 1, pictures: 1}", "data.workers=2", "steps=4"]
         let (one, two) = (files.path + "/one", files.path + "/two")
         await trainInTwo(files.path, overrides, run: two)
         _ = try trainStage(

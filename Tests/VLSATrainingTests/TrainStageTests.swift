@@ -356,7 +356,7 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         ("perceiver.act=gelu", "\"gelu\" is none of silu, softmax, none"),
         ("perceiver.scale=cuont", "did you mean \"count\"?"),
         ("perceiver.space=text", "\"text\" is none of vision, language"),
-        ("objective.kind=rebuild", "\"rebuild\" is none of none, reconstruction"),
+        ("objective.kind=rebuild", "\"rebuild\" is none of none, reconstruction, ross, asvr"),
         ("objective.time.density=normal", "\"normal\" is none of uniform, logitNormal, mode"),
         ("objective.balance=learned", "\"learned\" is none of fixed, schedule, uncertainty"),
         ("picture.snapshotSource=whole", "\"whole\" is none of padded, original"),
@@ -407,10 +407,20 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         ),
         (["objective.balance=uncertainty"], "train: objective.balance is uncertainty"),
         (["data.latentCache=/dev/null/x"], "data.latentCache: /dev/null/x: cannot be made"),
+        (["objective.kind=asvr", "train=[asvr]"], "model: objective.kind is asvr, which needs the folder"),
+        (["objective.kind=ross"], "train: ross is new and would stay as it starts; add ross"),
+        (
+            ["objective.kind=ross", "train=[ross]", "objective.weight=0"],
+            "train: ross learns from the visual objective alone, and objective.weight is 0"
+        ),
+        (
+            ["objective.kind=ross", "train=[ross]", "objective.latent=sample"],
+            "model: objective.latent is sample, but the latents are no"
+        ),
         (["objective.latent=sample"], "model: objective.latent is sample, but the latents are no"),
         (
             ["objective.balance=schedule", "objective.schedule=[{step: 0, weight: 0}]"],
-            "train: epigone learns from the reconstruction alone, and every weight of objective.schedule is 0"
+            "train: epigone learns from the visual objective alone, and every weight of objective.schedule is 0"
         ),
         (
             ["picture.snapshotSource=original", "perceiver.cropPosition=gaussian"],

@@ -81,7 +81,17 @@ public struct CodeCache: Sendable {
     func grid(
         picture key: String, codebook: any Codebook, shape: GridShape, make: () throws -> CodeGrid
     ) rethrows -> CodeGrid {
-        let name = "codes/\(key)/\(codebook.fingerprint)/\(shape.rows)x\(shape.columns)"
+        try grid(
+            picture: key, fingerprint: codebook.fingerprint, codeCount: codebook.codeCount,
+            shape: shape, make: make)
+    }
+
+    /// The same of whatever makes codes below `codeCount` and is told apart by its `fingerprint`.
+    public func grid(
+        picture key: String, fingerprint: String, codeCount: Int, shape: GridShape,
+        make: () throws -> CodeGrid
+    ) rethrows -> CodeGrid {
+        let name = "codes/\(key)/\(fingerprint)/\(shape.rows)x\(shape.columns)"
         if let bytes = store.value(of: name), bytes.count == 4 * shape.count {
             let values = bytes.withUnsafeBytes { bytes in
                 (0..<shape.count).map {
@@ -91,7 +101,7 @@ public struct CodeCache: Sendable {
                                 fromByteOffset: 4 * $0, as: UInt32.self)))
                 }
             }
-            if values.allSatisfy({ $0 < codebook.codeCount }) {
+            if values.allSatisfy({ $0 < codeCount }) {
                 return CodeGrid(shape: shape, values: values)
             }
         }

@@ -119,7 +119,8 @@ struct Conditioning {
     }
 }
 
-private let timeFrequencies = 256
+/// Width of a timestep's code.
+let timeFrequencies = 256
 
 /// Sinusoids `[B, 256]` of timesteps `[B]` in 0...1000: cosines first, then sines; always fp32.
 ///

@@ -40,7 +40,7 @@ public struct FolderInspection {
 
         var folders = [("", folder)]
         if folder.kind == "vlsa" {
-            for part in ["vision", "language", "denoiser", "latents"] where folder.contains(part) {
+            for part in ["vision", "language", "denoiser", "latents", "codebook"] where folder.contains(part) {
                 do { folders.append((part + "/", try folder.component(part))) } catch {
                     if family != nil { faults.append("\(error)") }
                 }
@@ -52,6 +52,8 @@ public struct FolderInspection {
             let text = try Data(contentsOf: URL(fileURLWithPath: folder.path + "/config.json"))
             let value = try JSONSerialization.jsonObject(with: text)
             flatten(value, key: "") { configuration[front + $0] = $1 }
+            // A codebook is no parameter of the model; its own reader takes what it needs of the files.
+            guard front != "codebook/" else { continue }
             do { files += try folder.weightFiles() } catch {
                 if !faults.contains("\(error)") { faults.append("\(error)") }
             }

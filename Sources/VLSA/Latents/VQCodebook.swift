@@ -25,8 +25,8 @@ public final class VQCodebook: Codebook, @unchecked Sendable {
         codeCount = network.codeCount
         stride = network.downscale
         name = "vq-\(codeCount)"
-        fingerprint = try Self.fingerprint(
-            checkpoint.weightFiles().map(\.path).sorted() + [folder + "/config.json"])
+        fingerprint = try fileFingerprint(
+            checkpoint.weightFiles().map(\.path).sorted() + [folder + "/config.json"], "vq")
     }
 
     /// Codes of the whole picture at once, row by row: a cell's code depends on what is around it.
@@ -45,15 +45,15 @@ public final class VQCodebook: Codebook, @unchecked Sendable {
         }
         return CodeGrid(shape: shape, values: values)
     }
+}
 
-    /// A hash of all bytes of some files.
-    private static func fingerprint(_ paths: [String]) throws -> String {
-        let hash = try paths.reduce(stableHash("vq")) { hash, path in
-            let data = try Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped)
-            return data.withUnsafeBytes { stableHash($0, seed: hash) }
-        }
-        return String(hash, radix: 16)
+/// A hexadecimal hash of all bytes of some files, and of the kind of network they hold.
+func fileFingerprint(_ paths: [String], _ kind: String) throws -> String {
+    let hash = try paths.reduce(stableHash(kind)) { hash, path in
+        let data = try Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped)
+        return data.withUnsafeBytes { stableHash($0, seed: hash) }
     }
+    return String(hash, radix: 16)
 }
 
 /// The codebook of a folder: k-means as `vlsa codec fit` writes it, or a VQ network.

@@ -62,7 +62,7 @@ extension VLSAModel {
     ) throws -> [RebuiltPicture] {
         guard let reconstruction else {
             throw VLSAError.configuration(
-                "the model has no denoiser: it was trained with objective.kind "
+                "the model rebuilds no pictures: it was trained with objective.kind "
                     + "\(configuration.objective.kind.rawValue); rebuilding needs reconstruction")
         }
         return withoutGradients {

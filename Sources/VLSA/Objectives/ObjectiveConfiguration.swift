@@ -6,6 +6,10 @@ public enum ObjectiveKind: String, Codable, CaseIterable, Sendable {
     case none
     /// VLSA: a rectified-flow denoiser rebuilds the picture's latent from the visual tokens.
     case reconstruction
+    /// ROSS: the decoder's states at the picture's places denoise its latent, see ``VLSA/ROSS``.
+    case ross
+    /// ASVR: the decoder's states at the picture's places predict its codes, see ``VLSA/ASVR``.
+    case asvr
 }
 
 /// What the reconstruction loss compares.
@@ -102,12 +106,17 @@ public struct ObjectiveConfiguration: Codable, Equatable, Sendable {
     public var promptDropout: Double
     /// Side of the square, in pixels, to which the padded picture is brought before its latent is taken.
     public var pictureSize: Int
+    /// Of ``ObjectiveKind/ross``; nil for the published settings.
+    public var ross: ROSSConfiguration?
+    /// Of ``ObjectiveKind/asvr``; nil for the published settings.
+    public var asvr: ASVRConfiguration?
 
     public init(
         kind: ObjectiveKind = .none, target: ReconstructionTarget = .x0,
         latent: LatentTarget = .mean, time: TimeSampling = TimeSampling(),
         balance: LossBalance = .fixed, weight: Double = 1, schedule: [WeightPoint] = [],
-        promptDropout: Double = 0, pictureSize: Int = 512
+        promptDropout: Double = 0, pictureSize: Int = 512, ross: ROSSConfiguration? = nil,
+        asvr: ASVRConfiguration? = nil
     ) {
         self.kind = kind
         self.target = target
@@ -118,10 +127,13 @@ public struct ObjectiveConfiguration: Codable, Equatable, Sendable {
         self.schedule = schedule
         self.promptDropout = promptDropout
         self.pictureSize = pictureSize
+        self.ross = ross
+        self.asvr = asvr
     }
 
     enum CodingKeys: String, CodingKey, CaseIterable {
         case kind, target, latent, time, balance, weight, schedule, promptDropout, pictureSize
+        case ross, asvr
     }
 
     public init(from decoder: any Decoder) throws {
@@ -144,6 +156,8 @@ public struct ObjectiveConfiguration: Codable, Equatable, Sendable {
             "must be 0 or more and below 1, not \(promptDropout)")
         pictureSize =
             try values.decodeIfPresent(Int.self, forKey: .pictureSize) ?? defaults.pictureSize
+        ross = try values.decodeIfPresent(ROSSConfiguration.self, forKey: .ross)
+        asvr = try values.decodeIfPresent(ASVRConfiguration.self, forKey: .asvr)
         try checkBalance(values)
     }
 

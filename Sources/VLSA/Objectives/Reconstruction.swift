@@ -13,7 +13,7 @@ public struct Reconstruction {
     let flow: RectifiedFlow
     let epigone: Epigone
     let denoiser: MMDiT
-    public let latents: any LatentCodec
+    let frozen: LatentTargets
 
     init(
         _ configuration: ObjectiveConfiguration, epigone: Epigone, denoiser: MMDiT,
@@ -42,16 +42,16 @@ public struct Reconstruction {
                 "the denoiser gives \(denoiser.configuration.outputChannels) channels for latents of "
                     + "\(latents.channels): its out_channels must equal its in_channels")
         }
-        guard configuration.latent == .mean || latents is AutoencoderKL else {
-            throw VLSAError.configuration(
-                "objective.latent is sample, but the latents are no distribution; write objective.latent: mean")
-        }
         self.configuration = configuration
         flow = RectifiedFlow(time: configuration.time, target: configuration.target)
         self.epigone = epigone
         self.denoiser = denoiser
-        self.latents = latents
+        frozen = try LatentTargets(
+            latents, size: size, latent: configuration.latent, frame: .padded)
     }
+
+    /// The frozen latents' network.
+    public var latents: any LatentCodec { frozen.codec }
 
     /// The frozen targets of some pictures: the padded picture at `pictureSize`, encoded. `[B, C, h, w]`, float32.
     ///
@@ -66,34 +66,7 @@ public struct Reconstruction {
         of pictures: [TiledPicture], keys: [String] = [], cache: LatentCache? = nil,
         generators: [Generator]? = nil, device: Device
     ) -> Tensor {
-        if let generators, let codec = latents as? AutoencoderKL, configuration.latent == .sample {
-            return Tensor.stacked(
-                zip(pictures, generators).map { picture, generator in
-                    target(of: picture, device: device) { codec.encode($0, generator: generator) }
-                }, axis: 0)
-        }
-        let (size, side) = (configuration.pictureSize, configuration.pictureSize / latents.downscale)
-        let shape = [latents.channels, side, side]
-        return Tensor.stacked(
-            pictures.enumerated().map { index, picture in
-                guard let cache, index < keys.count else {
-                    return target(of: picture, device: device, latents.encode)
-                }
-                return cache.latent(of: keys[index], size: size, shape: shape, device: device) {
-                    target(of: picture, device: device, latents.encode)
-                }
-            }, axis: 0)
-    }
-
-    private func target(
-        of picture: TiledPicture, device: Device, _ encode: (Tensor) -> Tensor
-    ) -> Tensor {
-        let side = configuration.pictureSize
-        let square = resized(picture.paddedPicture(), width: side, height: side)
-        let pixels = Tensor(square.planar(), shape: [1, 3, side, side], device: device)
-        return withoutGradients {
-            encode(pixels.to(.float32) * (2 / 255) - 1)[0].to(.float32)
-        }
+        frozen(of: pictures, keys: keys, cache: cache, generators: generators, device: device)
     }
 
     /// Sum over the pictures of each one's mean reconstruction error, float32.

@@ -23,7 +23,7 @@ public struct StageOutline {
         self.plan = plan
         let parts = try StageParts(plan, elsewhere: true)
         var isPlanned = false
-        if case .folder(let folder, _, _) = parts.source, !folder.exists {
+        if case .folder(let folder, _, _, _) = parts.source, !folder.exists {
             guard previous != nil else {
                 throw PlanError.unusable(
                     key: "model",
@@ -61,7 +61,7 @@ public struct StageOutline {
             ("gradients", trained),
             ("optimizer", (state + owners - 1) / owners),
             ("activations", atOnce * work.reduce(0) { $0 + $1.activationBytes }),
-        ]
+        ] + (model.asvr.map { [("codebook", $0.codes.byteCount)] } ?? [])
     }
 
     /// Parts whose folders have a configuration and no weights, so that the stage cannot be trained yet.
@@ -106,11 +106,14 @@ extension StageParts {
 
     private func next(after previous: VLSAModel) throws -> VLSAModel {
         let tokens = try answerTokens()
-        var added: (denoiser: PlanPath?, latents: PlanPath?)
-        if case .folder(_, let denoiser, let latents) = source { added = (denoiser, latents) }
+        var added: (denoiser: PlanPath?, latents: PlanPath?, codebook: PlanPath?)
+        if case .folder(_, let denoiser, let latents, let codebook) = source {
+            added = (denoiser, latents, codebook)
+        }
         let model = try VLSAModel(
             following: previous, replacing: plan.sections, denoiser: added.denoiser?.path,
-            latents: added.latents?.path, addingTokens: tokens, dtype: plan.dtype.type,
+            latents: added.latents?.path, codebook: added.codebook?.path, addingTokens: tokens,
+            dtype: plan.dtype.type,
             lora: plan.lora?.configuration)
         // Rows that an earlier stage added have been learned there.
         return tokens.contains { previous.tokenizer.id(of: $0) == nil } ? try checked(model) : model

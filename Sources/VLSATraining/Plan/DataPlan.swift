@@ -16,10 +16,14 @@ public struct DataPlan: Equatable, Sendable {
     public var cacheBytes: Int
     /// Share of the records that may be left out, 0...1, before the run is stopped.
     public var maxRejected: Double
-    /// Folder in which the reconstruction's frozen latents are kept; nil encodes them at every step.
+    /// Folder in which the frozen latents of reconstruction and ROSS are kept; nil encodes them at every step.
     public var latentCache: PlanPath?
     /// Most bytes of that folder.
     public var latentCacheBytes: Int
+    /// Folder in which ASVR's frozen codes are kept; nil computes them at every step.
+    public var codeCache: PlanPath?
+    /// Most bytes of that folder.
+    public var codeCacheBytes: Int
     /// Lists of tokens that the records' answers are written in, as `vlsa augment` leaves them; the vocabulary gets
     /// those it lacks.
     public var tokens: [PlanPath]
@@ -104,7 +108,7 @@ public struct AugmentPlan: Codable, Equatable, Sendable {
 extension DataPlan: Codable {
     enum CodingKeys: String, CodingKey {
         case records, images, validation, maxLength, workers, cacheBytes, maxRejected
-        case latentCache, latentCacheBytes, tokens, augment
+        case latentCache, latentCacheBytes, codeCache, codeCacheBytes, tokens, augment
     }
 
     public init(from decoder: any Decoder) throws {
@@ -122,6 +126,9 @@ extension DataPlan: Codable {
         latentCache = try values.decodeIfPresent(PlanPath.self, forKey: .latentCache)
         latentCacheBytes =
             try values.decodeIfPresent(Int.self, forKey: .latentCacheBytes) ?? 8 << 30
+        codeCache = try values.decodeIfPresent(PlanPath.self, forKey: .codeCache)
+        codeCacheBytes =
+            try values.decodeIfPresent(Int.self, forKey: .codeCacheBytes) ?? 4 << 30
         tokens = values.contains(.tokens) ? try values.paths(.tokens) : []
         augment = try values.decodeIfPresent(AugmentPlan.self, forKey: .augment)
         try refuse(maxLength < 1, "must be 1 or more", CodingKeys.maxLength)
@@ -129,6 +136,7 @@ extension DataPlan: Codable {
         try refuse(
             !(0...1).contains(maxRejected), "must lie between 0 and 1", CodingKeys.maxRejected)
         try refuse(latentCacheBytes < 1, "must be above 0", CodingKeys.latentCacheBytes)
+        try refuse(codeCacheBytes < 1, "must be above 0", CodingKeys.codeCacheBytes)
         try refuse(cacheBytes < 0, "must be 0 (no cache) or more", CodingKeys.cacheBytes)
     }
 

@@ -2,11 +2,12 @@
 /// for each part.
 public enum ModelSource: Codable, Equatable, Sendable {
     /// A folder with a whole model, as a stage saves it; the others in place of its own, which it need not have.
-    case folder(PlanPath, denoiser: PlanPath? = nil, latents: PlanPath? = nil)
+    case folder(
+        PlanPath, denoiser: PlanPath? = nil, latents: PlanPath? = nil, codebook: PlanPath? = nil)
     /// Folders of the parts.
     case parts(PartPaths)
 
-    enum CodingKeys: String, CodingKey { case folder, denoiser, latents }
+    enum CodingKeys: String, CodingKey { case folder, denoiser, latents, codebook }
 
     public init(from decoder: any Decoder) throws {
         if let folder = try? decoder.singleValueContainer().decode(PlanPath.self) {
@@ -17,7 +18,8 @@ public enum ModelSource: Codable, Equatable, Sendable {
         if let folder = try values.decodeIfPresent(PlanPath.self, forKey: .folder) {
             self = .folder(
                 folder, denoiser: try values.decodeIfPresent(PlanPath.self, forKey: .denoiser),
-                latents: try values.decodeIfPresent(PlanPath.self, forKey: .latents))
+                latents: try values.decodeIfPresent(PlanPath.self, forKey: .latents),
+                codebook: try values.decodeIfPresent(PlanPath.self, forKey: .codebook))
         } else {
             self = .parts(try PartPaths(from: decoder))
         }
@@ -25,12 +27,14 @@ public enum ModelSource: Codable, Equatable, Sendable {
 
     public func encode(to encoder: any Encoder) throws {
         switch self {
-        case .folder(let folder, denoiser: nil, latents: nil): try folder.encode(to: encoder)
-        case .folder(let folder, let denoiser, let latents):
+        case .folder(let folder, denoiser: nil, latents: nil, codebook: nil):
+            try folder.encode(to: encoder)
+        case .folder(let folder, let denoiser, let latents, let codebook):
             var values = encoder.container(keyedBy: CodingKeys.self)
             try values.encode(folder, forKey: .folder)
             try values.encodeIfPresent(denoiser, forKey: .denoiser)
             try values.encodeIfPresent(latents, forKey: .latents)
+            try values.encodeIfPresent(codebook, forKey: .codebook)
         case .parts(let parts): try parts.encode(to: encoder)
         }
     }
@@ -48,9 +52,9 @@ public struct PartPaths: Codable, Equatable, Sendable {
     public var language: PlanPath?
     /// Denoising transformer of the reconstruction.
     public var denoiser: PlanPath?
-    /// Frozen latents that the denoiser rebuilds.
+    /// Frozen latents of the reconstruction, or of ROSS.
     public var latents: PlanPath?
-    /// Frozen codebook of the cognition tasks.
+    /// Frozen codebook of the cognition tasks, and of ASVR.
     public var codebook: PlanPath?
 
     public init(

@@ -57,10 +57,11 @@ public struct StagePlan<Sections: Codable & Equatable & Sendable>: Equatable, Se
     public func checkPaths(modelIsPlanned: Bool = false) throws(PlanError) {
         var named: [(String, PlanPath)] = []
         switch model {
-        case .folder(let folder, let denoiser, let latents):
+        case .folder(let folder, let denoiser, let latents, let codebook):
             if !modelIsPlanned { named.append(("model", folder)) }
             if let denoiser { named.append(("model.denoiser", denoiser)) }
             if let latents { named.append(("model.latents", latents)) }
+            if let codebook { named.append(("model.codebook", codebook)) }
         case .parts(let parts): named += parts.named.map { ("model.\($0)", $1) }
         case nil: break
         }

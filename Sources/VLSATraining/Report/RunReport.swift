@@ -110,7 +110,7 @@ public struct RunReport {
                     value(line).map { (Double(line.step), $0) }
                 }
             }
-            for (name, value) in [("text", \MetricLine.text), ("reconstruction", \.visual)] {
+            for (name, value) in [("text", \MetricLine.text), ("visual", \.visual)] {
                 let chart = LineChart(
                     title: "\(stageName(run)): \(name) loss", xLabel: "step",
                     series: [

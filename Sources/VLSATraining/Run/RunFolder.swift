@@ -46,7 +46,8 @@ public struct RunFolder: Sendable {
     /// Keys whose values may change when a run is resumed: they do not bear on the weights.
     static let freeKeys = [
         "name", "log", "checkpoint", "validate", "data.workers", "data.cacheBytes",
-        "data.latentCache", "data.latentCacheBytes", "processes",
+        "data.latentCache", "data.latentCacheBytes", "data.codeCache", "data.codeCacheBytes",
+        "processes",
     ]
 
     /// Differences between two resolved plans that would make the run another one.

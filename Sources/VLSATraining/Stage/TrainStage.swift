@@ -28,7 +28,7 @@ public func trainStage(
     defer { processes.leave() }
     let (run, parts) = try stageRun(plan, folder: path, options: options, processes)
     let isFirst = run.processes.isFirst
-    run.observers = (isFirst ? [RejectionReporter(), LatentCacheReporter()] : []) + observers
+    run.observers = (isFirst ? [RejectionReporter(), TargetCacheReporter()] : []) + observers
     if isFirst, let pictures = StagePictures(plan, parts) { run.observers.append(pictures) }
     return try run.train()
 }
@@ -63,7 +63,7 @@ extension StagePlan<StageSections> {
     /// The plan with the keys that its sections leave out as the model's folder has them; as it is where there is no
     /// such folder.
     func completed() throws -> TrainingPlan {
-        guard case .folder(let folder, _, _) = model,
+        guard case .folder(let folder, _, _, _) = model,
             let saved = try? CheckpointFolder(folder.path).configuration(VLSAConfiguration.self)
         else { return self }
         var plan = self
@@ -89,7 +89,7 @@ private func stageRun(
             do {
                 let model = try parts.model(origin)
                 try parts.check(model)
-                try parts.openLatentCache(of: model)
+                try parts.openCaches(of: model)
                 return model
             } catch let error where origin == .plan && !(error is any ExitCoded) {
                 throw PlanError.unusable(key: "model", reason: "\(error)")
@@ -159,10 +159,18 @@ struct StageParts {
         self.device = device
     }
 
-    /// Gives the model the cache that the plan names, if any.
-    func openLatentCache(of model: VLSAModel) throws {
-        guard let folder = data.latentCache, let reconstruction = model.reconstruction else { return }
-        guard reconstruction.configuration.latent == .mean else {
+    /// Gives the model the caches of its frozen targets that the plan names.
+    func openCaches(of model: VLSAModel) throws {
+        if let folder = data.codeCache, model.asvr != nil {
+            do {
+                model.codeCache = CodeCache(
+                    try ContentStore(folder: folder.path, limit: data.codeCacheBytes))
+            } catch {
+                throw PlanError.unusable(key: "data.codeCache", reason: "\(error)")
+            }
+        }
+        guard let folder = data.latentCache, let codec = model.latents else { return }
+        guard model.configuration.objective.latent == .mean else {
             throw PlanError.unusable(
                 key: "data.latentCache",
                 reason: "keeps the latents' means, but objective.latent is sample, a new draw each step; "
@@ -170,8 +178,7 @@ struct StageParts {
         }
         do {
             let store = try ContentStore(folder: folder.path, limit: data.latentCacheBytes)
-            model.latentCache = try LatentCache(
-                store, codec: reconstruction.latents, in: model.store)
+            model.latentCache = try LatentCache(store, codec: codec, in: model.store)
         } catch {
             throw PlanError.unusable(key: "data.latentCache", reason: "\(error)")
         }
@@ -197,17 +204,28 @@ struct StageParts {
             guard part != "latents" else {
                 throw PlanError.unusable(
                     key: "train",
-                    reason: "latents are the frozen target of the reconstruction; the parts that can "
+                    reason: "latents are the frozen target of the objective; the parts that can "
                         + "learn are \(VLSAModel.parts.joined(separator: ", "))")
             }
             let objective = model.configuration.objective
             guard objective.kind == .none || objective.hasWeight
-                || !["epigone", "denoiser"].contains(part)
+                || !["epigone", "denoiser", "ross", "asvr"].contains(part)
             else {
                 let key = objective.balance == .schedule ? "every weight of objective.schedule" : "objective.weight"
                 throw PlanError.unusable(
                     key: "train",
-                    reason: "\(part) learns from the reconstruction alone, and \(key) is 0")
+                    reason: "\(part) learns from the visual objective alone, and \(key) is 0")
+            }
+        }
+        // Parts that no folder has, made for the objective: as they start they say nothing.
+        for part in ["ross", "asvr"] {
+            let names = model.store.tensors(under: part).map(\.name)
+            guard names.isEmpty || names.contains(where: { model.store.sources[$0] != nil })
+                || plan.train.contains(where: { isPrefix($0, of: part) || isPrefix(part, of: $0) })
+            else {
+                throw PlanError.unusable(
+                    key: "train",
+                    reason: "\(part) is new and would stay as it starts; add \(part)")
             }
         }
         do { _ = try augmenter(Tiler(model.configuration.picture)) } catch {
@@ -229,11 +247,11 @@ struct StageParts {
             return try VLSAModel(
                 folder: folder, dtype: plan.dtype.type, device: device, seed: plan.seed,
                 lora: plan.lora?.configuration)
-        case (.plan, .folder(let folder, let denoiser, let latents)):
+        case (.plan, .folder(let folder, let denoiser, let latents, let codebook)):
             return try checked(
                 VLSAModel(
                     folder: folder.path, replacing: plan.sections, denoiser: denoiser?.path,
-                    latents: latents?.path, addingTokens: answerTokens(),
+                    latents: latents?.path, codebook: codebook?.path, addingTokens: answerTokens(),
                     dtype: plan.dtype.type, device: device, seed: plan.seed,
                     lora: plan.lora?.configuration))
         case (.plan, .parts(let parts)):
@@ -245,7 +263,7 @@ struct StageParts {
                     assembling: PartFolders(
                         vision: vision.path, projector: parts.projector?.path,
                         perceiver: parts.perceiver?.path, language: language.path, denoiser: parts.denoiser?.path,
-                        latents: parts.latents?.path),
+                        latents: parts.latents?.path, codebook: parts.codebook?.path),
                     configuration: VLSAConfiguration(picture: picture).replacing(plan.sections),
                     addingTokens: answerTokens(), dtype: plan.dtype.type, device: device,
                     seed: plan.seed, lora: plan.lora?.configuration))
@@ -328,8 +346,10 @@ struct StageParts {
 
 /// The codebook that `model:` names.
 private func namedCodebook(_ source: ModelSource) -> PlanPath? {
-    guard case .parts(let parts) = source else { return nil }
-    return parts.codebook
+    switch source {
+    case .parts(let parts): parts.codebook
+    case .folder(_, _, _, let codebook): codebook
+    }
 }
 
 extension PlanDType {
@@ -343,13 +363,17 @@ extension PlanDType {
     }
 }
 
-/// Says at the end what the latent cache was good for.
-final class LatentCacheReporter: TrainingObserver {
+/// Says at the end what the caches of frozen targets were good for.
+final class TargetCacheReporter: TrainingObserver {
     func runEnded(_ outcome: TrainingOutcome, of run: TrainingRun<VLSAModel>) throws {
-        guard let use = run.model.latentCache?.store.use else { return }
-        var line = "latent cache: \(use.hits) found, \(use.misses) encoded"
-        if use.damaged > 0 { line += ", \(use.damaged) of them damaged on disk" }
-        if let problem = use.problem { line += "; warning: \(problem)" }
-        run.progress.message(line)
+        for (name, store) in [
+            ("latent", run.model.latentCache?.store), ("code", run.model.codeCache?.store),
+        ] {
+            guard let use = store?.use else { continue }
+            var line = "\(name) cache: \(use.hits) found, \(use.misses) encoded"
+            if use.damaged > 0 { line += ", \(use.damaged) of them damaged on disk" }
+            if let problem = use.problem { line += "; warning: \(problem)" }
+            run.progress.message(line)
+        }
     }
 }

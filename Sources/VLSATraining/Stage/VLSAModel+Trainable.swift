@@ -9,7 +9,7 @@ extension Sample: TrainingExample {}
 extension VLSAModel: Trainable {
     public typealias Example = Sample
 
-    /// `text` counts the supervised tokens that something precedes, `visual` the pictures to be rebuilt.
+    /// `text` counts the supervised tokens that something precedes, `visual` the pictures of the visual objective.
     public func counts(_ samples: [Sample]) -> [String: Int] {
         var counts = ["text": 0]
         for sample in samples {
@@ -18,14 +18,16 @@ extension VLSAModel: Trainable {
                 counts["text", default: 0] += 1
             }
         }
-        if reconstruction != nil { counts["visual"] = samples.reduce(0) { $0 + $1.pictures.count } }
+        if configuration.objective.kind != .none {
+            counts["visual"] = samples.reduce(0) { $0 + $1.pictures.count }
+        }
         return counts
     }
 
     public func losses(_ samples: [Sample], generators: [Generator]) throws -> [LossTerm] {
         let losses: VLSALosses = try losses(samples, generators: generators)
         var terms = [LossTerm(name: "text", sum: losses.text, count: losses.textCount)]
-        if reconstruction != nil {
+        if configuration.objective.kind != .none {
             terms.append(LossTerm(name: "visual", sum: losses.visual, count: losses.visualCount))
         }
         return terms
