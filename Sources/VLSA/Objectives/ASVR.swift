@@ -12,11 +12,13 @@ public struct ASVRConfiguration: Codable, Equatable, Sendable {
     public var width: Int
     /// Layers of the head's depth transformer.
     public var layerCount: Int
+    /// Attention heads of a layer.
     public var headCount: Int
     /// How many tokens ahead a place's state predicts: 0, the released code's, the codes of the place's own token, 1, the
     /// paper's figure, those of the next one.
     public var visualShift: Int
 
+    /// Settings; the defaults are those of the released code.
     public init(width: Int = 2048, layerCount: Int = 3, headCount: Int = 16, visualShift: Int = 0) {
         self.width = width
         self.layerCount = layerCount
@@ -52,7 +54,9 @@ public struct ASVRConfiguration: Codable, Equatable, Sendable {
 ///
 /// `L = 1/D Σ_d mean CE(head_d, code_d)`, over the places. With a shift of 1 the first token has nothing that predicts it.
 public struct ASVR {
+    /// What the head is built by.
     public let configuration: ASVRConfiguration
+    /// The frozen codebook.
     public let codes: any PictureCodes
     let entry: FeedForward
     let head: DepthTransformer

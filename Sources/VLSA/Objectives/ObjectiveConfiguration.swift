@@ -39,8 +39,11 @@ public enum TimeDensity: String, Codable, CaseIterable, Sendable {
 
 /// How flow times are drawn, read from `objective.time`.
 public struct TimeSampling: Codable, Equatable, Sendable {
+    /// Density that times are drawn by.
     public var density: TimeDensity
+    /// Mean of the logit-normal density's normal.
     public var mean: Double
+    /// Its standard deviation.
     public var deviation: Double
     /// `s` of ``TimeDensity/mode``.
     public var modeScale: Double

@@ -11,14 +11,17 @@ public struct ROSSConfiguration: Codable, Equatable, Sendable {
     public var width: Int
     /// Blocks of the denoiser.
     public var layerCount: Int
+    /// Attention heads of a block.
     public var headCount: Int
     /// Latent cells along a token's side; they become channels of the token. The picture is brought to
     /// g x `cellsPerToken` x the codec's cell pixels a side: with 2 and cells of 8 pixels 16 pixels a token.
     public var cellsPerToken: Int
+    /// How the noise grows from step to step.
     public var betaSchedule: BetaSchedule
     /// Times that each picture is noised in a step, with a time and noise of their own.
     public var noiseSamples: Int
 
+    /// Settings; the defaults are those of the released code.
     public init(
         width: Int = 1024, layerCount: Int = 3, headCount: Int = 16, cellsPerToken: Int = 2,
         betaSchedule: BetaSchedule = .cosine, noiseSamples: Int = 4
@@ -67,6 +70,7 @@ public struct ROSSConfiguration: Codable, Equatable, Sendable {
 /// ``ROSSConfiguration/noiseSamples`` draws of t and ε a picture. The state of a place tells of the latent cells under the
 /// same token, so it has seen that token.
 public struct ROSS {
+    /// What the denoiser is built by.
     public let configuration: ROSSConfiguration
     let schedule: DiffusionSchedule
     let denoiser: StateDenoiser
