@@ -63,7 +63,10 @@ let torchCompile: [CXXSetting] =
     libTorch.map { found in
         [
             .define("VLSA_LIBTORCH_FOUND"),
-            .unsafeFlags(found.includes.flatMap { ["-isystem", $0] } + ["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"]),
+            .unsafeFlags(
+                found.includes.flatMap { ["-isystem", $0] } + [
+                    "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter",
+                ]),
         ]
             + (variable("LIBTORCH_BYPASS_VERSION_CHECK") == nil
                 ? [] : [.define("VLSA_ANY_LIBTORCH_VERSION")])
@@ -78,7 +81,8 @@ let torchLink: [LinkerSetting] =
 
 // Asked here and not through a system library target, which would warn about the -pthread among its flags.
 let vipsIncludes =
-    output(of: ["pkg-config", "--cflags-only-I", "vips"])?.split(separator: " ").map(String.init) ?? []
+    output(of: ["pkg-config", "--cflags-only-I", "vips"])?.split(separator: " ").map(String.init)
+    ?? []
 
 let package = Package(
     name: "vlsa",
@@ -103,10 +107,13 @@ let package = Package(
         .target(name: "AnyRes", dependencies: ["CVips", "CPixels"]),
         .target(name: "Codecs", dependencies: ["AnyRes", "COpenBLAS"]),
         .target(
-            name: "Prompting", dependencies: [.product(name: "Mustache", package: "swift-mustache")]),
+            name: "Prompting", dependencies: [.product(name: "Mustache", package: "swift-mustache")]
+        ),
         .target(
             name: "Corpus",
-            dependencies: ["AnyRes", "Codecs", "Prompting", .product(name: "Yams", package: "Yams")]),
+            dependencies: [
+                "AnyRes", "Codecs", "Prompting", .product(name: "Yams", package: "Yams"),
+            ]),
         .target(name: "VLSA", dependencies: ["Torch", "TorchNN", "Corpus"]),
         .target(
             name: "VLSATraining", dependencies: ["VLSA", .product(name: "Yams", package: "Yams")]),

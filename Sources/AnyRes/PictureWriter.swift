@@ -70,6 +70,8 @@ private func write(_ pixels: Pixels, as format: EncodedFormat, to path: String) 
 /// What the system says, which Foundation keeps beneath its own words.
 private func reason(of error: any Error) -> String {
     let beneath = (error as NSError).userInfo[NSUnderlyingErrorKey] as? any Error
-    guard let beneath = beneath as NSError?, beneath.domain == NSPOSIXErrorDomain else { return "\(error)" }
+    guard let beneath = beneath as NSError?, beneath.domain == NSPOSIXErrorDomain else {
+        return "\(error)"
+    }
     return String(cString: strerror(Int32(beneath.code)))
 }

@@ -269,7 +269,8 @@ public final class DataParallel {
             for kind in kinds {
                 // Whole numbers of 16 bits are not exchanged, but their bits are.
                 let isRemainder = kind == "remainder"
-                let own = self.own(of: bucket, dtype: isRemainder ? .bfloat16 : bucket.wide) { piece in
+                let own = self.own(of: bucket, dtype: isRemainder ? .bfloat16 : bucket.wide) {
+                    piece in
                     let name = "\(bucket.members[piece.member].name).\(kind)"
                     guard let tensor = values[name] else {
                         fatalError("DataParallel: the optimizer has no \(name)")

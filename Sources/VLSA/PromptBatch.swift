@@ -69,7 +69,8 @@ public struct PromptBatch {
             }
             guard pictures == prompt.pictures.count else {
                 throw VLSAError.input(
-                    "\(name): its prompt has \(pictures) <image> places for \(prompt.pictures.count) pictures")
+                    "\(name): its prompt has \(pictures) <image> places for \(prompt.pictures.count) pictures"
+                )
             }
             guard positions.contains(where: { $0 >= 0 }) else {
                 throw VLSAError.input("\(name): its prompt has no text")

@@ -77,7 +77,8 @@ private func overlay(
     _ top: [String: Any], over base: [String: Any], stated: Set<String>, prefix: String = ""
 ) -> [String: Any] {
     top.reduce(into: base) { result, entry in
-        if let inner = entry.value as? [String: Any], let below = base[entry.key] as? [String: Any] {
+        if let inner = entry.value as? [String: Any], let below = base[entry.key] as? [String: Any]
+        {
             result[entry.key] = overlay(
                 inner, over: below, stated: stated, prefix: prefix + entry.key + ".")
         } else if base[entry.key] == nil || stated.contains(prefix + entry.key) {

@@ -33,7 +33,8 @@ extension VLSAModel {
     /// - Returns: each answer's text, without its stop token.
     public func answer(
         _ questions: [Question], about pictures: [TiledPicture], limit: Int,
-        sampler: TokenSampler = .greedy, stopsAtEnd: Bool = true, onToken: (Int, Int) -> Bool = { _, _ in true }
+        sampler: TokenSampler = .greedy, stopsAtEnd: Bool = true,
+        onToken: (Int, Int) -> Bool = { _, _ in true }
     ) throws -> [String] {
         try withoutGradients {
             let seen = pictures.isEmpty ? nil : see(pictures)

@@ -16,7 +16,8 @@ extension VLSAModel {
     /// - Throws: when a part is missing, does not load, or does not fit the others.
     public convenience init(
         assembling folders: PartFolders, configuration: VLSAConfiguration,
-        addingTokens tokens: [String] = [], dtype: DType = .float32, device: Device = .cpu, seed: UInt64 = 0,
+        addingTokens tokens: [String] = [], dtype: DType = .float32, device: Device = .cpu,
+        seed: UInt64 = 0,
         lora: LoRAConfiguration? = nil, startingAnew: Bool = false
     ) throws {
         let store = ParameterStore(
@@ -45,18 +46,21 @@ extension VLSAModel {
     public convenience init(
         folder: String, replacing sections: StageSections = StageSections(),
         denoiser: String? = nil, latents: String? = nil, codebook: String? = nil,
-        addingTokens tokens: [String] = [], dtype: DType = .float32, device: Device = .cpu, seed: UInt64 = 0,
+        addingTokens tokens: [String] = [], dtype: DType = .float32, device: Device = .cpu,
+        seed: UInt64 = 0,
         lora: LoRAConfiguration? = nil, forInference: Bool = false
     ) throws {
         try self.init(
             folder: folder, replacing: sections, denoiser: denoiser, latents: latents,
-            codebook: codebook, addingTokens: tokens, lora: lora, forInference: forInference, store: ParameterStore(dtype: dtype, device: device, seed: seed))
+            codebook: codebook, addingTokens: tokens, lora: lora, forInference: forInference,
+            store: ParameterStore(dtype: dtype, device: device, seed: seed))
     }
 
     /// As above, its parameters in a `store` that is empty.
     convenience init(
         folder: String, replacing sections: StageSections = StageSections(),
-        denoiser: String? = nil, latents: String? = nil, codebook: String? = nil, addingTokens tokens: [String] = [], lora: LoRAConfiguration? = nil,
+        denoiser: String? = nil, latents: String? = nil, codebook: String? = nil,
+        addingTokens tokens: [String] = [], lora: LoRAConfiguration? = nil,
         forInference: Bool = false, store: ParameterStore
     ) throws {
         let checkpoint = try CheckpointFolder(folder)
@@ -150,9 +154,10 @@ extension VLSAModel {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         try encoder.encode(configuration).write(to: URL(fileURLWithPath: folder + "/config.json"))
-        let aligner = ["asvr", "balance", "epigone", "newline", "perceiver", "projector", "ross"].flatMap {
-            weights.saved(under: $0, merging: merging)
-        }
+        let aligner = ["asvr", "balance", "epigone", "newline", "perceiver", "projector", "ross"]
+            .flatMap {
+                weights.saved(under: $0, merging: merging)
+            }
         try SafetensorsFile.write(
             aligner, metadata: ["format": "pt"], to: folder + "/model.safetensors")
 
@@ -214,7 +219,9 @@ extension VLSAConfiguration {
             let learns = [saved, self].allSatisfy { $0.objective.balance == .uncertainty }
             if learns { parts.append("balance") }
         }
-        if [saved, self].allSatisfy({ $0.unpadding?.isEnabled == true }) { parts.append("newline") }
+        if [saved, self].allSatisfy({ $0.unpadding?.isEnabled == true }) {
+            parts.append("newline")
+        }
         return parts
     }
 }

@@ -175,7 +175,9 @@ extension VLSAModel {
                 })
         }
         func addROSS(_ ross: ROSS) {
-            let (settings, copies) = (ross.configuration, pictures * ross.configuration.noiseSamples)
+            let (settings, copies) = (
+                ross.configuration, pictures * ross.configuration.noiseSamples
+            )
             let tokens = copies * perPicture
             add(
                 "ross", "\(copies) x \(perPicture)", layers: settings.layerCount,
@@ -205,7 +207,8 @@ extension VLSAModel {
                 },
                 attend: {
                     $0.attend(
-                        depth, depth, settings.width, times: places * settings.layerCount, share: 0.5)
+                        depth, depth, settings.width, times: places * settings.layerCount,
+                        share: 0.5)
                 })
         }
         if let ross { addROSS(ross) }

@@ -125,11 +125,14 @@ public final class VLSAModel {
                 initial: .normal(deviation: 1 / Double(language.width).squareRoot())) : nil
         let side = vision.configuration.imageSize / vision.configuration.patchSize
         reconstruction = try Reconstruction(
-            configuration, folders: folders, width: language.width, tokensPerSide: side, store: store)
+            configuration, folders: folders, width: language.width, tokensPerSide: side,
+            store: store)
         ross = try ROSS(
-            configuration, folders: folders, width: language.width, tokensPerSide: side, store: store)
+            configuration, folders: folders, width: language.width, tokensPerSide: side,
+            store: store)
         asvr = try ASVR(
-            configuration, folders: folders, width: language.width, tokensPerSide: side, store: store)
+            configuration, folders: folders, width: language.width, tokensPerSide: side,
+            store: store)
         let objective = configuration.objective
         balance =
             objective.kind != .none && objective.balance == .uncertainty
@@ -143,7 +146,8 @@ public final class VLSAModel {
         guard (-layers - 1...layers).contains(configuration.features.layer) else {
             throw VLSAError.configuration(
                 "features.vision_feature_layer is \(configuration.features.layer), but the tower has "
-                    + "\(layers) layers: 0 (the embeddings) to \(layers), or -1 to \(-layers - 1) from the end")
+                    + "\(layers) layers: 0 (the embeddings) to \(layers), or -1 to \(-layers - 1) from the end"
+            )
         }
         guard !configuration.features.keepsClassToken else {
             throw VLSAError.configuration(
@@ -158,7 +162,8 @@ public final class VLSAModel {
         }
         guard configuration.picture.tiling != .square || !configuration.perceiver.isEnabled else {
             throw VLSAError.configuration(
-                "picture.tiling is square, which gives no tiles to gather from; set perceiver.enabled: false")
+                "picture.tiling is square, which gives no tiles to gather from; set perceiver.enabled: false"
+            )
         }
         let picture = configuration.picture
         if newline != nil {
@@ -174,7 +179,8 @@ public final class VLSAModel {
         }
         if picture.tiling == .anyres {
             let largest = try picture.pinpoints.candidates(
-                tileWidth: picture.tileWidth, tileHeight: picture.tileHeight, order: picture.tieOrder
+                tileWidth: picture.tileWidth, tileHeight: picture.tileHeight,
+                order: picture.tieOrder
             ).max { $0.area < $1.area }
             let tiles = (largest?.area ?? 0) / (picture.tileWidth * picture.tileHeight)
             guard tiles <= picture.maxTiles else {
@@ -192,7 +198,8 @@ public final class VLSAModel {
                     + "picture.snapshotSource: padded or perceiver.cropPosition: off")
         }
         let side = vision.configuration.imageSize
-        guard configuration.picture.tileWidth == side, configuration.picture.tileHeight == side else {
+        guard configuration.picture.tileWidth == side, configuration.picture.tileHeight == side
+        else {
             throw VLSAError.configuration(
                 "picture.tileWidth x tileHeight is \(configuration.picture.tileWidth) x "
                     + "\(configuration.picture.tileHeight), but the tower takes \(side) x \(side)")
@@ -326,7 +333,10 @@ public final class VLSAModel {
         let seen = pictures.isEmpty ? nil : see(pictures)
         let batch = try PromptBatch(
             prompts: samples.map { sample in
-                (sample.ids, sample.isSupervised, sample.pictures.map { visualTokenCounter($0.geometry) })
+                (
+                    sample.ids, sample.isSupervised,
+                    sample.pictures.map { visualTokenCounter($0.geometry) }
+                )
             }, names: samples.map(\.recordID), arrangement: packsSequences ? .packed : .padded)
         let hidden = language(
             batch.embeddings(
@@ -339,7 +349,8 @@ public final class VLSAModel {
 
         let visual = try seen.flatMap {
             try visualLoss(
-                of: samples, seen: $0, hidden: hidden, places: batch.visualRows, generators: generators)
+                of: samples, seen: $0, hidden: hidden, places: batch.visualRows,
+                generators: generators)
         }
         return VLSALosses(
             text: text?.sum, textCount: batch.targets.count, visual: visual,

@@ -33,7 +33,8 @@ struct AugmentCommand: ParsableCommand {
     @Option(help: "Model folder whose tiling decides padded coordinates.") var model: String?
     @Option(help: "Folder that keeps codes from run to run; may be shared.") var cache: String?
     @Option(help: "Most GiB of that folder.") var cacheSize = 4.0
-    @Option(help: "A YAML file of cognition settings; the options below override it.") var settings: String?
+    @Option(help: "A YAML file of cognition settings; the options below override it.") var settings:
+        String?
     @Option(name: .customLong("set"), help: "key=value of the settings, as often as needed.")
     var overrides: [String] = []
     @Option(help: "Where to write: .json or .jsonl.") var out: String
@@ -41,7 +42,10 @@ struct AugmentCommand: ParsableCommand {
     @Option(help: "Which epoch's turns.") var epoch = 0
     @Option(help: "i/n: only the i-th of n equal parts.") var shard: String?
     @Option(help: "Threads.") var workers = ProcessInfo.processInfo.activeProcessorCount
-    @Option(help: "Share of records that may be left out, 0 to 1; above 0, 20 records may be in any case.")
+    @Option(
+        help:
+            "Share of records that may be left out, 0 to 1; above 0, 20 records may be in any case."
+    )
     var maxRejected = 0.05
     @Option(help: "skip or keep records whose id an earlier record has.")
     var duplicates = AugmentationJob.DuplicateRule.skip
@@ -113,7 +117,8 @@ struct AugmentCommand: ParsableCommand {
             let shown =
                 display
                 ?? ProgressDisplay(
-                    title: "augment", total: progress.total, unit: "records", first: progress.resumedAt)
+                    title: "augment", total: progress.total, unit: "records",
+                    first: progress.resumedAt)
             display = shown
             shown.update(
                 progress.done, notes: progress.rejected == 0 ? "" : "\(progress.rejected) left out")

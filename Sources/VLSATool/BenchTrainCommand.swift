@@ -35,7 +35,8 @@ extension BenchCommand {
             guard batch > 0 else { throw ValidationError("--batch must be above 0") }
             guard steps > 0 else { throw ValidationError("--steps must be above 0") }
             guard !products || (profile == nil && !saving) else {
-                throw ValidationError("--products takes no steps; it goes without --profile and --saving")
+                throw ValidationError(
+                    "--products takes no steps; it goes without --profile and --saving")
             }
             return TrainingBenchmark(size: size, stage: stage, batch: batch, steps: steps)
         }

@@ -148,9 +148,11 @@ struct DataCommand: ParsableCommand {
             let chosen = generator.sample(min(count, collection.count), below: collection.count)
             var page = DataPage(
                 title: records,
-                note: "\(chosen.count) of \(collection.count) records, seed \(seed). Regions asked for codes are "
+                note:
+                    "\(chosen.count) of \(collection.count) records, seed \(seed). Regions asked for codes are "
                     + "blue, those asked for colours orange, numbered by turn."
-                    + (builder == nil ? "" : " Green tokens are trained on."), colourLevels: colourLevels)
+                    + (builder == nil ? "" : " Green tokens are trained on."),
+                colourLevels: colourLevels)
             let reader = PictureReader()
             for index in chosen.sorted() {
                 let (file, position) = collection.location(of: index)

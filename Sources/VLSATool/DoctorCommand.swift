@@ -31,12 +31,16 @@ struct DoctorCommand: ParsableCommand {
             "memory",
             "\(ProcessInfo.processInfo.physicalMemory / (1 << 30)) GiB")
 
-        line("libtorch", "\(TorchRuntime.version), \(TorchRuntime.capability), \(TorchRuntime.threads) threads")
+        line(
+            "libtorch",
+            "\(TorchRuntime.version), \(TorchRuntime.capability), \(TorchRuntime.threads) threads")
         line("", TorchRuntime.libraryFolder)
         let waiting = ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS"].compactMap { name in
             ProcessInfo.processInfo.environment[name].map { "\(name)=\($0)" }
         }
-        line("waiting", waiting.isEmpty ? "as the OpenMP library has it" : waiting.joined(separator: ", "))
+        line(
+            "waiting",
+            waiting.isEmpty ? "as the OpenMP library has it" : waiting.joined(separator: ", "))
         if Device.hasCUDA {
             line("CUDA", "\(Device.cudaCount) devices")
         } else {
@@ -69,7 +73,8 @@ struct DoctorCommand: ParsableCommand {
             for format in PictureFormat.standard.sorted(by: { $0.name < $1.name })
             where !format.isInstalled {
                 problems.append(
-                    "libvips cannot read \(format.name): install a complete libvips (Debian: libvips-dev)")
+                    "libvips cannot read \(format.name): install a complete libvips (Debian: libvips-dev)"
+                )
             }
         } else {
             line("libvips", "does not start")
@@ -77,7 +82,8 @@ struct DoctorCommand: ParsableCommand {
         }
         do {
             _ = try renderSVG(
-                "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"8\" height=\"8\"><rect width=\"8\" height=\"8\"/></svg>")
+                "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"8\" height=\"8\"><rect width=\"8\" height=\"8\"/></svg>"
+            )
         } catch {
             problems.append("vlsa synth cannot draw: \(error)")
         }

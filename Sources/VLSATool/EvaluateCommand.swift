@@ -20,8 +20,13 @@ struct EvaluateCommand: ParsableCommand {
     @Option(help: "Most tokens of an answer.") var tokens = 16
     @Option(help: "Most records.") var limit: Int?
     @Option(help: "Pictures at once.") var batch = 8
-    @Option(help: "Most tiles of a picture that the model sees, instead of its own limit (tiling: vlsa).") var maxTiles: Int?
-    @Option(help: "Euler steps for the reconstruction's PSNR against the pictures; 0 leaves it out.") var steps = 0
+    @Option(
+        help:
+            "Most tiles of a picture that the model sees, instead of its own limit (tiling: vlsa).")
+    var maxTiles: Int?
+    @Option(
+        help: "Euler steps for the reconstruction's PSNR against the pictures; 0 leaves it out.")
+    var steps = 0
 
     func validate() throws {
         guard batch > 0 else { throw ValidationError("--batch must be above 0") }

@@ -46,7 +46,8 @@ struct InspectCommand: ParsableCommand {
         if let tensors {
             let lines = inspection.listing(of: tensors)
             guard !lines.isEmpty else {
-                throw ValidationError("--tensors \(tensors): no tensor of \(folder) has such a name")
+                throw ValidationError(
+                    "--tensors \(tensors): no tensor of \(folder) has such a name")
             }
             print(lines.joined(separator: "\n"))
         } else {

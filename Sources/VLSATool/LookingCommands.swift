@@ -74,7 +74,9 @@ struct AttendCommand: ParsableCommand {
 
     private func points() throws -> [(x: Double, y: Double)] {
         try at.map { text in
-            let numbers = text.split(separator: ",", omittingEmptySubsequences: false).map { Double($0) }
+            let numbers = text.split(separator: ",", omittingEmptySubsequences: false).map {
+                Double($0)
+            }
             guard numbers.count == 2, let x = numbers[0], let y = numbers[1],
                 (0...1).contains(x), (0...1).contains(y)
             else { throw ValidationError("--at \(text): write it as x,y with both in 0...1") }
@@ -86,7 +88,8 @@ struct AttendCommand: ParsableCommand {
         try requirePNG(out)
         _ = try points()
         guard prompt?.contains("<image>") != true else {
-            throw ValidationError("--prompt: leave <image> out; the picture stands before the question")
+            throw ValidationError(
+                "--prompt: leave <image> out; the picture stands before the question")
         }
         guard prompt == nil || at.isEmpty else {
             throw ValidationError("--at is for the perceiver; leave it or --prompt out")
@@ -136,7 +139,8 @@ struct FeaturesCommand: ParsableCommand {
     func run() throws {
         for path in model { try requireExisting(path, "--model") }
         for path in image { try requireExisting(path, "--image") }
-        var rows: [(picture: TiledPicture, models: [(name: String, components: TokenComponents)])] = []
+        var rows: [(picture: TiledPicture, models: [(name: String, components: TokenComponents)])] =
+            []
         for (index, path) in model.enumerated() {
             let loaded = try VLSAModel(folder: path, forInference: true)
             let pictures = try tiled(image, for: loaded)

@@ -6,7 +6,8 @@ import VLSATraining
 
 struct MergeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "merge", abstract: "Writes a model with its LoRA adapters added into the weights.",
+        commandName: "merge",
+        abstract: "Writes a model with its LoRA adapters added into the weights.",
         discussion: """
             The new folder answers as the adapted model does and needs no adapters: each part is an ordinary folder of \
             its family. The model stays as it is.

@@ -7,7 +7,8 @@ import VLSA
 extension BenchCommand {
     struct Perceiver: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "SA-Perceiver, forward and backward: time and extra memory against the number of tiles.",
+            abstract:
+                "SA-Perceiver, forward and backward: time and extra memory against the number of tiles.",
             discussion: """
                 Prints a JSON line for each number of tiles: seconds of a step (the median) and MiB beyond the inputs.
 
@@ -57,7 +58,8 @@ extension BenchCommand {
                     width: width, tokens: tokens, tiles: count, dtype: type, repeats: repeats)
                 print(
                     String(
-                        format: "{\"work\": \"perceiver\", \"tiles\": %d, \"keys\": %d, \"seconds\": %.4f, "
+                        format:
+                            "{\"work\": \"perceiver\", \"tiles\": %d, \"keys\": %d, \"seconds\": %.4f, "
                             + "\"extra_mib\": %.1f}", count, count * tokens, cost.seconds,
                         Double(cost.extraBytes) / 1_048_576))
             }

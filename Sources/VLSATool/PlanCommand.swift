@@ -5,7 +5,8 @@ import VLSATraining
 
 struct PlanCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "plan", abstract: "Says what a training stage is and takes, without training it.",
+        commandName: "plan",
+        abstract: "Says what a training stage is and takes, without training it.",
         discussion: """
             Prints the resolved stage file, the parameters of each part and which learn, the work of a step, and the \
             memory it takes, compared with the device's. Only configurations, tokenizer and the headers of weight files \
@@ -21,10 +22,13 @@ struct PlanCommand: ParsableCommand {
             """)
 
     @Argument(help: "Stage files, in order.") var stages: [String]
-    @Option(name: .customLong("set"), help: "key=value, as often as needed.") var overrides: [String] = []
-    @Option(help: "Memory to compare with, in GiB; otherwise that of the stage's device here.") var memory: Double?
+    @Option(name: .customLong("set"), help: "key=value, as often as needed.") var overrides:
+        [String] = []
+    @Option(help: "Memory to compare with, in GiB; otherwise that of the stage's device here.")
+    var memory: Double?
 
-    @Option(help: "Processes that will train together; the memory is that of each.") var processes = 1
+    @Option(help: "Processes that will train together; the memory is that of each.") var processes =
+        1
 
     func validate() throws {
         if processes < 1 { throw ValidationError("--processes: write how many, from 1") }
@@ -41,11 +45,13 @@ struct PlanCommand: ParsableCommand {
             let here = Device(plan.device)?.memory?.total
             guard plan.batch.samples % processes == 0 else {
                 throw ValidationError(
-                    "--processes \(processes) do not divide \(stage)'s batch.samples, \(plan.batch.samples)")
+                    "--processes \(processes) do not divide \(stage)'s batch.samples, \(plan.batch.samples)"
+                )
             }
             print(
                 try outline.text(
-                    available: memory.map { Int($0 * 1024 * 1024 * 1024) } ?? here, processes: processes))
+                    available: memory.map { Int($0 * 1024 * 1024 * 1024) } ?? here,
+                    processes: processes))
             if stage != stages.last { print() }
             previous = outline
         }

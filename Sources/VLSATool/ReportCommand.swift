@@ -10,7 +10,8 @@ struct ReportCommand: ParsableCommand {
             Example: vlsa report --run runs/1 --run runs/2 --run runs/3 --evaluation full=full.json --evaluation blind=blind.json --images data --out report.html
             """)
 
-    @Option(name: .customLong("run"), help: "Run folder of a stage; repeat in order.") var runs: [String]
+    @Option(name: .customLong("run"), help: "Run folder of a stage; repeat in order.") var runs:
+        [String]
     @Option(name: .customLong("evaluation"), help: "name=file.json of vlsa evaluate; repeat.")
     var evaluations: [String] = []
     @Option(help: "Root of the evaluated pictures.") var images: String

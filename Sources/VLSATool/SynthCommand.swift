@@ -28,6 +28,8 @@ struct SynthCommand: ParsableCommand {
             title: "synth", total: settings.trainCount + settings.heldOutCount, unit: "pictures")
         try Synthesis(settings).generate(to: out) { done, _ in display.update(done) }
         display.finish()
-        print("\(settings.trainCount) training and \(settings.heldOutCount) held-out pictures in \(out)")
+        print(
+            "\(settings.trainCount) training and \(settings.heldOutCount) held-out pictures in \(out)"
+        )
     }
 }

@@ -19,10 +19,13 @@ struct TrainCommand: ParsableCommand {
 
     @Argument(help: "Stage file.") var stage: String
     @Option(name: .customLong("run"), help: "Run folder.") var folder: String
-    @Option(name: .customLong("set"), help: "key=value, as often as needed.") var overrides: [String] = []
+    @Option(name: .customLong("set"), help: "key=value, as often as needed.") var overrides:
+        [String] = []
     @Flag(help: "Go on from the newest complete checkpoint of the run folder.") var resume = false
     @Flag(
-        help: "Everything but the update, on one batch: says what a step takes, and leaves no run folder behind.")
+        help:
+            "Everything but the update, on one batch: says what a step takes, and leaves no run folder behind."
+    )
     var dryRun = false
     @Option(
         help: ArgumentHelp(

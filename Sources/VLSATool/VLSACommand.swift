@@ -25,7 +25,8 @@ struct VLSACommand: ParsableCommand {
         subcommands: [
             SynthCommand.self, CodecCommand.self, FoundationCommand.self, DataCommand.self,
             TemplatesCommand.self, AugmentCommand.self, InspectCommand.self, PlanCommand.self,
-            TrainCommand.self, MergeCommand.self, InferCommand.self, EvaluateCommand.self, ReportCommand.self,
+            TrainCommand.self, MergeCommand.self, InferCommand.self, EvaluateCommand.self,
+            ReportCommand.self,
             ReconstructCommand.self, AttendCommand.self, FeaturesCommand.self, BenchCommand.self,
             DoctorCommand.self,
         ])

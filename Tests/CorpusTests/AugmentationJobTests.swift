@@ -147,7 +147,8 @@ struct AugmentationJobTests {
             let set = try DataSetFixture(folder, count: 60) { index, record in
                 record.id = "r\(index / 2)"
             }
-            func message(_ name: String, _ change: (inout AugmentationJob) -> Void) throws -> String {
+            func message(_ name: String, _ change: (inout AugmentationJob) -> Void) throws -> String
+            {
                 let error = #expect(throws: CorpusError.self) {
                     try job(set, change).run(to: "\(folder)/\(name).jsonl")
                 }
@@ -161,7 +162,8 @@ struct AugmentationJobTests {
             let strict = try message("strict") { $0.isStrict = true }
             #expect(strict.hasPrefix("1 of 2 records") && strict.contains("--duplicates keep"))
             #expect(
-                try contents(folder + "/strict.jsonl.rejects.jsonl.partial").contains("\"index\":1"))
+                try contents(folder + "/strict.jsonl.rejects.jsonl.partial").contains("\"index\":1")
+            )
             let none = try message("none") { $0.maxRejectedShare = 0 }
             #expect(none.hasPrefix("1 of 2 records"))
         }
@@ -197,7 +199,8 @@ struct AugmentationJobTests {
             try write("no picture", to: set.images + "/text.png")
             let job = AugmentationJob(
                 try RecordCollection(path: set.records),
-                augmenter: try set.augmenter(CognitionConfiguration(seed: 2, probability: probability)),
+                augmenter: try set.augmenter(
+                    CognitionConfiguration(seed: 2, probability: probability)),
                 folder: try PictureFolder(set.images))
             let report = try job.run(to: folder + "/o.jsonl")
             #expect(report.ledger.counts == [.unreadablePicture: 10])
@@ -243,7 +246,8 @@ struct AugmentationJobTests {
                 ("mix.yaml", "records.json"), ("mix.yaml", "mix.yaml"),
             ] {
                 let job = AugmentationJob(
-                    try RecordCollection(path: "\(folder)/\(input)"), augmenter: try set.augmenter(),
+                    try RecordCollection(path: "\(folder)/\(input)"),
+                    augmenter: try set.augmenter(),
                     folder: try PictureFolder(set.images))
                 #expect {
                     try job.run(to: "\(folder)/\(output)")
@@ -306,7 +310,8 @@ struct AugmentationJobTests {
     @Test func mixturesAreAugmented() throws {
         try withTemporaryFolder { folder in
             let (a, b) = (
-                try DataSetFixture(folder + "/a", count: 20), try DataSetFixture(folder + "/b", count: 12)
+                try DataSetFixture(folder + "/a", count: 20),
+                try DataSetFixture(folder + "/b", count: 12)
             )
             try write(
                 "datasets:\n  - json_path: a/records.json\n  - json_path: b/records.json\n"
@@ -333,7 +338,8 @@ struct AugmentationJobTests {
             }
             var data = record("good1")
             data += Data("{\"id\":\"u\",\"conversations\":\"".utf8) + Data([0xC3, 0x28])
-            data += Data("\"}\n".utf8) + record("deep", "\"x\":\(String(repeating: "[", count: 9999)),")
+            data +=
+                Data("\"}\n".utf8) + record("deep", "\"x\":\(String(repeating: "[", count: 9999)),")
             data += record("types", "\"image\":{\"a\":1},") + record("good2")
             data += record("path", "\"image\":\"/etc/passwd\",")
             data += record("good1")
@@ -352,7 +358,8 @@ struct AugmentationJobTests {
                     .malformed: 2, .schema: 1, .imageCount: 1, .duplicate: 1, .limits: 1,
                 ])
             let written = try RecordFile(path: folder + "/o.jsonl")
-            #expect(try (0..<3).map { try written.record(at: $0).id } == ["good1", "good2", "good3"])
+            #expect(
+                try (0..<3).map { try written.record(at: $0).id } == ["good1", "good2", "good3"])
             job.isStrict = true
             #expect {
                 try job.run(to: folder + "/s.jsonl")
@@ -386,7 +393,10 @@ struct AugmentationJobTests {
             var notes: [String] = []
             let report = try other.run(to: folder + "/o.json", note: { notes.append($0) })
             #expect(report.resumedAt == 0 && report.written == 40)
-            #expect(notes == ["\(folder)/o.json.progress is of other records or settings; starting afresh"])
+            #expect(
+                notes == [
+                    "\(folder)/o.json.progress is of other records or settings; starting afresh"
+                ])
             _ = try other.run(to: folder + "/fresh.json", note: { notes.append($0) })
             #expect(notes.count == 1)
             #expect(try contents(folder + "/o.json") == contents(folder + "/fresh.json"))

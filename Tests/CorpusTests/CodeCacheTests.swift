@@ -55,7 +55,8 @@ struct CodeCacheTests {
             let other = CountingCodebook(fingerprint: "another")
             _ = try run(set, other, cache: store, to: folder + "/other.jsonl")
             #expect(other.computed.load(ordering: .relaxed) > 0)
-            try writePNG(blockPicture(77, width: 50, height: 40, block: 10), to: set.images + "/0.png")
+            try writePNG(
+                blockPicture(77, width: 50, height: 40, block: 10), to: set.images + "/0.png")
             let changed = CountingCodebook()
             let text = try run(set, changed, cache: store, to: folder + "/changed.jsonl")
             #expect(changed.computed.load(ordering: .relaxed) > 0)

@@ -55,7 +55,8 @@ struct DataCheckTests {
                 default: break
                 }
             }
-            try writePNG(blockPicture(9, width: 300, height: 300, block: 2), to: set.images + "/broken.png")
+            try writePNG(
+                blockPicture(9, width: 300, height: 300, block: 2), to: set.images + "/broken.png")
             let handle = try #require(FileHandle(forWritingAtPath: set.images + "/broken.png"))
             try handle.truncate(atOffset: 3000)
             try handle.close()

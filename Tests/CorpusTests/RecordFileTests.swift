@@ -162,7 +162,8 @@ struct RecordFileTests {
             }
             // What seeds a record counts, however it is spelt; null is no id.
             let ids = [
-                #"{"id": null}"#, #"{"id": null}"#, #"{"id": 1}"#, #"{"id": "1"}"#, #"{"id": "\u0031"}"#,
+                #"{"id": null}"#, #"{"id": null}"#, #"{"id": 1}"#, #"{"id": "1"}"#,
+                #"{"id": "\u0031"}"#,
                 #"{"id": "a\"\u00e9"}"#, #"{"id": "a\"é"}"#, #"{"id": "\\u0031"}"#, #"{"id": ""}"#,
                 #"{"id": ""}"#,
             ]

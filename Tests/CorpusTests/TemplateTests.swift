@@ -153,7 +153,8 @@ struct TemplateTests {
                 let fields = schema.required.union(schema.optional).sorted()
                 try write(
                     "---\ntask: \(schema.task)\nfields: \(fields.joined(separator: ", "))\n---\nx "
-                        + fields.map { "{{\($0)}}" }.joined(separator: " "), to: place + "/1.mustache")
+                        + fields.map { "{{\($0)}}" }.joined(separator: " "),
+                    to: place + "/1.mustache")
             }
             let library = try TemplateLibrary.cognition(folder)
             #expect(library.all.count == schemas.count)

@@ -29,7 +29,9 @@ import Torch
             weight.requiresGradient = true
             let slopes = Tensor([1, 2, -1, 3] as [Float], shape: [4]).to(dtype)
             let optimizer = AdamW(
-                groups: [ParameterGroup(name: "w", parameters: [("w", weight)], rate: 0.01, decay: 0)],
+                groups: [
+                    ParameterGroup(name: "w", parameters: [("w", weight)], rate: 0.01, decay: 0)
+                ],
                 epsilon: 1e-12)
             for _ in 0..<5 {
                 let loss = (weight * slopes).to(.float32).sum() * 1e-9
@@ -55,12 +57,16 @@ import Torch
             weight.requiresGradient = true
             weight.gradient = gradient
             let optimizer = AdamW(
-                groups: [ParameterGroup(name: "w", parameters: [("w", weight)], rate: 0.1, decay: 0.1)])
+                groups: [
+                    ParameterGroup(name: "w", parameters: [("w", weight)], rate: 0.1, decay: 0.1)
+                ])
             optimizer.step(gradientFactor: factor)
             let state = Dictionary(uniqueKeysWithValues: optimizer.state)
             #expect((state["w.exp_avg"]?.floats()[7] ?? 0) != 0)
             #expect(
-                state["w.exp_avg"].map { abs($0.floats()[7] - 0.1 * Float(factor) * gradient.floats()[7]) }
+                state["w.exp_avg"].map {
+                    abs($0.floats()[7] - 0.1 * Float(factor) * gradient.floats()[7])
+                }
                     ?? 1 < 1e-6)
             return masterOf(weight, state, "w").floats()
         }

@@ -109,7 +109,8 @@ import Torch
         #expect(weights[0].bytes() == weights[1].bytes())
         let joined = masterOf(weights[1], ["w.remainder": remainder], "w")
         // Ties that round down lose one unit of the last place: some in 2^17 steps of a weight.
-        let differences = zip(joined.bitCast(to: .int32).ints(), master.bitCast(to: .int32).ints()).map { $1 - $0 }
+        let differences = zip(joined.bitCast(to: .int32).ints(), master.bitCast(to: .int32).ints())
+            .map { $1 - $0 }
         #expect(differences.allSatisfy { abs($0) <= 8 })
         #expect(differences.count { $0 != 0 } < 20)
     }
@@ -117,8 +118,10 @@ import Torch
     /// Every kind of remainder: both signs, both ties, and numbers too small to be normal.
     @Test func onlyATieRoundedDownLosesAPlace() {
         let words: [UInt32] = [
-            0x3f80_0000, 0x3f80_7fff, 0x3f80_8000, 0x3f80_8001, 0x3f81_7fff, 0x3f81_8000, 0x3f81_8001, 0xbf80_8000,
-            0xbf81_8000, 0xc12f_ffff, 0x0000_8000, 0x0001_8000, 0x8000_0001, 0x4d7f_ffff, 0x0080_0000, 0x3f80_ffff,
+            0x3f80_0000, 0x3f80_7fff, 0x3f80_8000, 0x3f80_8001, 0x3f81_7fff, 0x3f81_8000,
+            0x3f81_8001, 0xbf80_8000,
+            0xbf81_8000, 0xc12f_ffff, 0x0000_8000, 0x0001_8000, 0x8000_0001, 0x4d7f_ffff,
+            0x0080_0000, 0x3f80_ffff,
         ]
         let values = Tensor(words.map { Float(bitPattern: $0) }, shape: [words.count])
         let weight = Tensor.zeros([words.count], dtype: .bfloat16)

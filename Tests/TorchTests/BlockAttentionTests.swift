@@ -27,7 +27,8 @@ import Testing
     }
 
     static let kernels = [
-        Kernel(dtype: .bfloat16, most: CT_MATRIX_UNIT), Kernel(dtype: .bfloat16, most: CT_AVX512_BF16),
+        Kernel(dtype: .bfloat16, most: CT_MATRIX_UNIT),
+        Kernel(dtype: .bfloat16, most: CT_AVX512_BF16),
         Kernel(dtype: .bfloat16, most: CT_AVX512),
         Kernel(dtype: .float32, most: CT_AVX512), Kernel(dtype: .float32, most: CT_AVX2),
         Kernel(dtype: .float32, most: CT_PORTABLE),

@@ -71,7 +71,10 @@ import Testing
             } composed: {
                 (centred($0[0], 1e-5) * $0[1] + $0[2]).linear($0[3] / 8)
             },
-            Form(name: "linear of modulatedNorm", shapes: [[3, 70, 37], [3, 1, 37], [3, 1, 37], [11, 37]]) {
+            Form(
+                name: "linear of modulatedNorm",
+                shapes: [[3, 70, 37], [3, 1, 37], [3, 1, 37], [11, 37]]
+            ) {
                 $0[0].modulatedNorm(scale: $0[1], shift: $0[2], epsilon: 1e-6).linear($0[3] / 8)
             } composed: {
                 (centred($0[0], 1e-6) * ($0[1] + 1) + $0[2]).linear($0[3] / 8)
@@ -79,7 +82,8 @@ import Testing
             Form(name: "linear of rmsNorm", shapes: [[3, 70, 37], [37], [11, 37]]) {
                 $0[0].rmsNorm(weight: $0[1], epsilon: 1e-5).linear($0[2] / 8)
             } composed: {
-                ($0[0] * ($0[0].square().mean(axis: -1, keepingAxis: true) + 1e-5).rsqrt() * $0[1]).linear($0[2] / 8)
+                ($0[0] * ($0[0].square().mean(axis: -1, keepingAxis: true) + 1e-5).rsqrt() * $0[1])
+                    .linear($0[2] / 8)
             },
             Form(name: "layerNorm", shapes: [[3, 70, 37], [37], [37]]) {
                 $0[0].layerNorm(weight: $0[1], bias: $0[2], epsilon: 1e-5)
@@ -201,7 +205,8 @@ import Testing
         func gradients(_ wanted: [Bool]) -> [Tensor?] {
             let parts = values.map { $0.cloned() }
             for (part, wanted) in zip(parts, wanted) { part.requiresGradient = wanted }
-            parts[0].activated(.silu, bias: parts[1]).linear(parts[2], bias: parts[3]).square().sum().backward()
+            parts[0].activated(.silu, bias: parts[1]).linear(parts[2], bias: parts[3]).square()
+                .sum().backward()
             return parts.map(\.gradient)
         }
         let all = gradients([true, true, true, true])

@@ -13,7 +13,8 @@ import TorchNN
         rank: 3, alpha: 6, dropout: 0,
         targets: ["language.*.q_proj", "down_proj", "vision.*.fc1", "attn.to_k", "projector.*"])
 
-    private func model(_ lora: LoRAConfiguration?, folders: PartFolders? = nil) throws -> VLSAModel {
+    private func model(_ lora: LoRAConfiguration?, folders: PartFolders? = nil) throws -> VLSAModel
+    {
         try VLSAModel(
             assembling: folders ?? TinyStack.folders(), configuration: TinyStack.configuration,
             seed: 1, lora: lora)
@@ -88,7 +89,8 @@ import TorchNN
         #expect(
             try names("denoiser").first
                 == "base_model.model.transformer_blocks.0.attn.to_k.lora_A.weight")
-        let file = try SafetensorsFile(path: folder + "/adapters/language/adapter_model.safetensors")
+        let file = try SafetensorsFile(
+            path: folder + "/adapters/language/adapter_model.safetensors")
         let q = "base_model.model.model.layers.0.self_attn.q_proj."
         #expect(file.shape(of: q + "lora_A.weight") == [3, 32])
         #expect(file.shape(of: q + "lora_B.weight") == [32, 3])
@@ -139,7 +141,9 @@ import TorchNN
         _ = try VLSAModel(folder: root + "/adapted", lora: lora)
         var other = lora
         other.rank = 4
-        #expect(message { try VLSAModel(folder: root + "/adapted", lora: other) }.contains("vlsa merge"))
+        #expect(
+            message { try VLSAModel(folder: root + "/adapted", lora: other) }.contains("vlsa merge")
+        )
         other = lora
         other.targets.append("k_proj")
         #expect(
@@ -161,7 +165,8 @@ import TorchNN
     @Test func whatCannotBeAdaptedIsSaid() throws {
         #expect(
             message { try model(LoRAConfiguration(rank: 2, alpha: 2, targets: ["q_prj"])) }
-                == "lora.targets: no linear layer matches \"q_prj\"; the nearest name is \"q_proj\"")
+                == "lora.targets: no linear layer matches \"q_prj\"; the nearest name is \"q_proj\""
+        )
         let root = try TemporaryFolder.make()
         try disturbed(lora).save(to: root)
         let path = root + "/adapters/language/adapter_config.json"

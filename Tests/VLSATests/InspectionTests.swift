@@ -72,18 +72,22 @@ import TorchNN
         #expect(faults.count == 3)
         #expect(faults.contains { $0.contains("layers.0.mlp.fc1.bias\" has shape [3]") })
         #expect(faults.contains { $0.contains("no tensor for the parameter") })
-        #expect(faults.contains { $0.contains("no parameter for \"encoder.layers.7.mlp.fc1.bias\"") })
+        #expect(
+            faults.contains { $0.contains("no parameter for \"encoder.layers.7.mlp.fc1.bias\"") })
     }
 
     @Test func foldersThatDoNotLoadAreStillShown() throws {
         let folder = try TemporaryFolder.make()
         try #"{"model_type": "bert", "hidden_size": 8}"#.write(
             toFile: folder + "/config.json", atomically: true, encoding: .utf8)
-        try SafetensorsFile.write([("a.0.w", .ones([2])), ("a.1.w", .ones([2]))], to: folder + "/model.safetensors")
+        try SafetensorsFile.write(
+            [("a.0.w", .ones([2])), ("a.1.w", .ones([2]))], to: folder + "/model.safetensors")
         let inspection = try FolderInspection(folder)
         #expect(inspection.family == nil && inspection.kind == "bert")
         #expect(inspection.parameters.map(\.name) == ["a.0.w", "a.1.w"])
-        #expect(inspection.faults.count == 1 && inspection.faults[0].contains("holds \"bert\", expected"))
+        #expect(
+            inspection.faults.count == 1
+                && inspection.faults[0].contains("holds \"bert\", expected"))
         try FileManager.default.removeItem(atPath: folder + "/model.safetensors")
         #expect(try FolderInspection(folder).faults.contains { $0.contains("model.safetensors") })
         #expect(throws: CheckpointError.self) { try FolderInspection(folder + "/none") }
@@ -114,7 +118,8 @@ import TorchNN
             return try FolderInspection(path)
         }
         let a = try folder(
-            1, [("l.0.w", .ones([2])), ("l.1.w", .ones([2])), ("x", .ones([1])), ("same", .ones([1]))])
+            1,
+            [("l.0.w", .ones([2])), ("l.1.w", .ones([2])), ("x", .ones([1])), ("same", .ones([1]))])
         let b = try folder(
             2,
             [

@@ -110,7 +110,8 @@ import TorchNN
             let store = ParameterStore(seed: 1)
             let codec = try CheckpointFolder(path).latentCodec(into: store, at: "latents")
             return try LatentCache(
-                ContentStore(folder: TemporaryFolder.make(), limit: 1 << 20), codec: codec, in: store
+                ContentStore(folder: TemporaryFolder.make(), limit: 1 << 20), codec: codec,
+                in: store
             ).network
         }
         #expect(networks[0] == networks[2] && networks[0] != networks[1])

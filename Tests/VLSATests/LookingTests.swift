@@ -34,7 +34,8 @@ import TorchNN
         let (a, b) = (Self.noise(width, height, seed: 2), Self.noise(width, height, seed: 3))
         func luma(_ p: Pixels, _ x: Int, _ y: Int) -> Double {
             let c = p[x, y].map(Double.init)
-            let red = 0.299 * c[0], green = 0.587 * c[1]
+            let red = 0.299 * c[0]
+            let green = 0.587 * c[1]
             return red + green + 0.114 * c[2]
         }
         func weights(_ n: Int) -> [Double] {
@@ -48,10 +49,12 @@ import TorchNN
         var count = 0
         for top in 0...(height - v.count) {
             for left in 0...(width - u.count) {
-                var m = [0.0, 0.0], s = [0.0, 0.0, 0.0]
+                var m = [0.0, 0.0]
+                var s = [0.0, 0.0, 0.0]
                 for (j, wy) in v.enumerated() {
                     for (i, wx) in u.enumerated() {
-                        let x = luma(a, left + i, top + j), y = luma(b, left + i, top + j)
+                        let x = luma(a, left + i, top + j)
+                        let y = luma(b, left + i, top + j)
                         m[0] += wx * wy * x
                         m[1] += wx * wy * y
                         s[0] += wx * wy * x * x
@@ -59,7 +62,8 @@ import TorchNN
                         s[2] += wx * wy * x * y
                     }
                 }
-                let c1 = 6.5025, c2 = 58.5225
+                let c1 = 6.5025
+                let c2 = 58.5225
                 let covariance = s[2] - m[0] * m[1]
                 let squares = m[0] * m[0] + m[1] * m[1]
                 let variances = s[0] + s[1] - squares
@@ -106,10 +110,12 @@ import TorchNN
             try TinyStack.picture(width: 20, height: 70, seed: 5),
         ]
         let rebuilt = try model.rebuild(pictures, steps: 3, seed: 7)
-        #expect(rebuilt[0].swapped == rebuilt[1].rebuilt && rebuilt[1].swapped == rebuilt[0].rebuilt)
+        #expect(
+            rebuilt[0].swapped == rebuilt[1].rebuilt && rebuilt[1].swapped == rebuilt[0].rebuilt)
         #expect(rebuilt[0].rebuilt != rebuilt[1].rebuilt)
         #expect(
-            rebuilt[0].swappedScore == PictureSimilarity(of: rebuilt[1].rebuilt, to: rebuilt[0].original))
+            rebuilt[0].swappedScore
+                == PictureSimilarity(of: rebuilt[1].rebuilt, to: rebuilt[0].original))
         #expect(try model.rebuild([pictures[0]], steps: 1)[0].swapped == nil)
         // No other single colour is nearer.
         let original = rebuilt[0].original

@@ -59,7 +59,8 @@ import TorchNN
             (0..<40).count { seed in
                 let losses = [UInt64(5), 6].map { tokens in
                     reconstruction.loss(
-                        of: z, tokens: Tensor.normal([1, 16, 32], generator: Generator(seed: tokens)),
+                        of: z,
+                        tokens: Tensor.normal([1, 16, 32], generator: Generator(seed: tokens)),
                         pooled: Tensor.normal([1, 32], generator: Generator(seed: tokens + 9)),
                         generators: [Generator(seed: UInt64(seed))]
                     ).item()

@@ -24,7 +24,9 @@ import TorchNN
         _ = try SAPerceiver(configuration, width: 8, in: other.scope["perceiver"])
         try other.checkComplete()
         #expect(other.names == store.names)
-        for name in store.names { #expect(other[name]?.floats() == store[name]?.floats(), "\(name)") }
+        for name in store.names {
+            #expect(other[name]?.floats() == store[name]?.floats(), "\(name)")
+        }
     }
 
     @Test("a folder with another perceiver is refused by name")

@@ -142,7 +142,8 @@ import TorchNN
                 return -sharpness[head] * (dx * dx + dy * dy)
             }
         }
-        x = add(x, try apply("gather.o_proj", attend(q, k, v, configuration.activation, bias: bias)))
+        x = add(
+            x, try apply("gather.o_proj", attend(q, k, v, configuration.activation, bias: bias)))
         let n = try norm(x, "mix.norm")
         let mixed = attend(
             n, try apply("mix.k_proj", n), n,

@@ -54,7 +54,9 @@ enum TinyStack {
 
     /// The folder of a codebook of 8 codes for cells of 4 pixels.
     static func codebook(seed: UInt64 = 1) throws -> String {
-        let pictures = try (0..<4).map { try picture(width: 40, height: 40, seed: $0).paddedPicture() }
+        let pictures = try (0..<4).map {
+            try picture(width: 40, height: 40, seed: $0).paddedPicture()
+        }
         let folder = try TemporaryFolder.make() + "/codebook"
         try KMeansCodebook.fit(
             pictures: FitPictures(pictures),

@@ -72,7 +72,9 @@ import TorchNN
         let checked = try trained(model, samples)
         let found = strays(checked.gradients, plain.gradients, tolerance: 1e-5)
         #expect(found == [])
-        let isOther = { (name: String) in !["perceiver", "epigone"].contains(name.prefix { $0 != "." }) }
+        let isOther = { (name: String) in
+            !["perceiver", "epigone"].contains(name.prefix { $0 != "." })
+        }
         let others = checked.gradients.keys.filter(isOther)
         #expect(others == [])
     }
@@ -95,9 +97,10 @@ import TorchNN
             total.dropFirst().reduce(total[0]) { $0 + $1 }.backward()
             for (name, tensor) in model.store.tensors() {
                 guard let values = tensor.gradient?.floats() else { continue }
-                alone.gradients[name] = alone.gradients[name].map {
-                    zip($0, values).map { $0 + $1 }
-                } ?? values
+                alone.gradients[name] =
+                    alone.gradients[name].map {
+                        zip($0, values).map { $0 + $1 }
+                    } ?? values
             }
         }
         model.packsSequences = packs
@@ -116,7 +119,10 @@ import TorchNN
                 let pictures = samples.flatMap(\.pictures)
                 let batch = try PromptBatch(
                     prompts: samples.map { sample in
-                        (sample.ids, sample.isSupervised, sample.pictures.map { _ in model.visualTokenCount })
+                        (
+                            sample.ids, sample.isSupervised,
+                            sample.pictures.map { _ in model.visualTokenCount }
+                        )
                     }, names: samples.map(\.recordID), arrangement: arrangement)
                 let seen = pictures.isEmpty ? nil : model.see(pictures).tokens
                 let hidden = model.language(

@@ -56,7 +56,8 @@ import Torch
     @Test func countsAgreeForAnySize() throws {
         let capped = UnpaddingConfiguration(maxTiles: 2)
         for configuration in [
-            Self.configuration(), Self.configuration(capped, pinpoints: .range(first: [1, 1], last: [3, 3])),
+            Self.configuration(),
+            Self.configuration(capped, pinpoints: .range(first: [1, 1], last: [3, 3])),
         ] {
             let model = try Self.model(configuration)
             for seed in 0..<40 {
@@ -76,7 +77,8 @@ import Torch
         model.store.train(["projector", "newline", "language"])
         let samples = try [(60, 40), (20, 20), (25, 90)].enumerated().map { index, size in
             try TinyStack.sample(
-                model, "\(index)", [Turn(.user, "<image>\nWhat is here?"), Turn(.assistant, "a red circle")],
+                model, "\(index)",
+                [Turn(.user, "<image>\nWhat is here?"), Turn(.assistant, "a red circle")],
                 [try Self.picture(model, size.0, size.1)])
         }
         #expect(Set(samples.map(\.tokenCount)).count == 3)
@@ -101,7 +103,9 @@ import Torch
         for (question, answer) in zip(questions, together) {
             #expect(try model.answer([question], about: pictures, limit: 5) == [answer])
         }
-        #expect(try model.gaze(asking: "What is here?", about: pictures[0]).words[0].attention.count == 16)
+        #expect(
+            try model.gaze(asking: "What is here?", about: pictures[0]).words[0].attention.count
+                == 16)
         #expect(try model.components(of: pictures[0]).side == 4)
     }
 
@@ -116,7 +120,8 @@ import Torch
         #expect(without.newline == nil)
         try without.save(to: folder + "-plain")
         let again = try VLSAModel(
-            folder: folder + "-plain", replacing: StageSections(unpadding: UnpaddingConfiguration()))
+            folder: folder + "-plain", replacing: StageSections(unpadding: UnpaddingConfiguration())
+        )
         #expect(again.newline != nil)
     }
 

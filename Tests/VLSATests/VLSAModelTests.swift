@@ -54,10 +54,12 @@ import TorchNN
         let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         let stages = tests.appendingPathComponent("../../Stages").standardizedFileURL.path
         var lists: Set<[String]> = [VLSAModel.parts]
-        for name in FileManager.default.subpaths(atPath: stages) ?? [] where name.hasSuffix(".yaml") {
+        for name in FileManager.default.subpaths(atPath: stages) ?? [] where name.hasSuffix(".yaml")
+        {
             let text = (try? String(contentsOfFile: stages + "/" + name, encoding: .utf8)) ?? ""
             guard let list = text.firstMatch(of: /\ntrain: \[(.+)\]/)?.output.1 else { continue }
-            lists.insert(list.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }.sorted())
+            lists.insert(
+                list.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }.sorted())
         }
         return lists.sorted { $0.count < $1.count }
     }()
@@ -99,7 +101,8 @@ import TorchNN
                 TinyStack.samples(model), generators: (0..<3).map { Generator(seed: $0) })
             let total = try #require(losses.text) + #require(losses.visual) * visualWeight
             if total.requiresGradient { total.backward() }
-            return Dictionary(uniqueKeysWithValues: model.takeTokenGradients().map { ($0.loss, $0.norm) })
+            return Dictionary(
+                uniqueKeysWithValues: model.takeTokenGradients().map { ($0.loss, $0.norm) })
         }
         let once = try norms(["projector"], visualWeight: 1)
         let double = try norms(["projector"], visualWeight: 2)
@@ -244,7 +247,8 @@ import TorchNN
         #expect(message { $0.objective.pictureSize = 96 }.contains("position table"))
         #expect(message { $0.perceiver.isEnabled = false }.contains("perceiver"))
         #expect(message { $0.perceiver.headCount = 5 }.contains("divide"))
-        #expect(message { $0.picture.snapshotSource = .original }.contains("snapshotSource: padded"))
+        #expect(
+            message { $0.picture.snapshotSource = .original }.contains("snapshotSource: padded"))
         #expect(
             message {
                 $0.picture.snapshotSource = .original

@@ -30,7 +30,8 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         let saved = files.path + "/one/model"
         #expect(try vocabulary(saved) == old + 24)
         let model = try VLSAModel(folder: saved)  // strict: every name and shape must agree
-        #expect(model.addedTokens.isEmpty && model.language.configuration.vocabularySize == old + 24)
+        #expect(
+            model.addedTokens.isEmpty && model.language.configuration.vocabularySize == old + 24)
         #expect(model.tokenizer.id(of: "<px_r_0>") == old)
         #expect(model.tokenizer.id(of: "<px_b_7>") == old + 23)
         let text = "<px_r_5><px_g_0><px_b_7>"

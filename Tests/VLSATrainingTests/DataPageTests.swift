@@ -35,7 +35,8 @@ import Testing
         let record = try record(folder.path)
         let tokenizer = try BPETrainer(vocabularySize: 300).train(["Which code? Noise"]).tokenizer()
         let builder = SampleBuilder(
-            tokenizer: tokenizer, tiler: try Tiler(TilingConfiguration(tiling: .square)), folder: nil,
+            tokenizer: tokenizer, tiler: try Tiler(TilingConfiguration(tiling: .square)),
+            folder: nil,
             settings: .init(format: .llama3), visualTokenCount: { _ in 4 })
         let prompt = try builder.prompt(of: record)
         let pixels = Pixels(width: 100, height: 50, colour: [9, 99, 199])
@@ -46,10 +47,14 @@ import Testing
             tokens: (prompt, tokenizer))
         page.add(problem: "bad <thing>", place: "there")
         let html = page.html
-        #expect(html.contains("<rect class=\"codes\" x=\"10\" y=\"20\" width=\"30\" height=\"10\"/>"))
-        #expect(html.contains("<rect class=\"colours\" x=\"90\" y=\"5\" width=\"1\" height=\"1\"/>"))
+        #expect(
+            html.contains("<rect class=\"codes\" x=\"10\" y=\"20\" width=\"30\" height=\"10\"/>"))
+        #expect(
+            html.contains("<rect class=\"colours\" x=\"90\" y=\"5\" width=\"1\" height=\"1\"/>"))
         #expect(html.contains("<circle class=\"colours\" cx=\"90\" cy=\"5\""))
-        #expect(html.contains("<text class=\"colours\" x=\"85\" y=\"8\" font-size=\"8\" text-anchor=\"end\">3<"))
+        #expect(
+            html.contains(
+                "<text class=\"colours\" x=\"85\" y=\"8\" font-size=\"8\" text-anchor=\"end\">3<"))
         #expect(html.contains("d=\"M30 10v30M10 20h40M10 30h40\""))
         #expect(html.matches(of: #/<path /#).count == 1)
         let patches = html.matches(of: /class="swatch" style="background:rgb\(([\d,]+)\)/)
@@ -68,7 +73,8 @@ import Testing
 
     /// Regions that no picture can have are not drawn, and the page is made all the same.
     @Test(arguments: [
-        "[0,0,9000000000000000000,10]", "[-9000000000000000000,0,9000000000000000000,10]", "[5,5,5,9]",
+        "[0,0,9000000000000000000,10]", "[-9000000000000000000,0,9000000000000000000,10]",
+        "[5,5,5,9]",
         "[0,9,5,3]", "[0,0,1e3,5]",
     ])
     func hostileRegionsAreNotDrawn(region: String) throws {

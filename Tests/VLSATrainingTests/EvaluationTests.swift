@@ -40,7 +40,8 @@ import Torch
         #expect(score.constantError == (0 + 20 + 30) / 9.0)
         #expect(NumberScore([("yes", "7")], period: 1) == nil)
         // 250250 counts as 200, the greatest that is expected anywhere.
-        #expect(try #require(NumberScore([("100", "250250"), ("200", "200")], period: 1)).error == 50)
+        #expect(
+            try #require(NumberScore([("100", "250250"), ("200", "200")], period: 1)).error == 50)
         #expect(try #require(NumberScore([("7", "")], period: 1)).error == nil)
     }
 
@@ -62,7 +63,9 @@ import Torch
         let (whole, one) = (try report(tiles: nil), try report(tiles: 1))
         #expect(one.constantPSNR == whole.constantPSNR && one.latentPSNR == whole.latentPSNR)
         #expect(one.reconstructionLoss != whole.reconstructionLoss)
-        for value in [whole.constantPSNR, whole.latentPSNR, whole.reconstructionPSNR, whole.swappedPSNR] {
+        for value in [
+            whole.constantPSNR, whole.latentPSNR, whole.reconstructionPSNR, whole.swappedPSNR,
+        ] {
             #expect(try #require(value) > 0)
         }
         let table = whole.table

@@ -20,12 +20,15 @@ import VLSA
         }
     }
 
-    @Test("turning the code of a place gives the code of the place at the offset", arguments: [(1, 0), (-2, 0), (0, 4), (3, -1)])
+    @Test(
+        "turning the code of a place gives the code of the place at the offset",
+        arguments: [(1, 0), (-2, 0), (0, 4), (3, -1)])
     func turning(x: Int, y: Int) {
         let side = 8
         let codes = TowerNaming.places(perSide: side, width: 16)
         let turned = codes.matmul(
-            TowerNaming.turning(by: (x, y), width: 16).transposed(0, 1)).floats()
+            TowerNaming.turning(by: (x, y), width: 16).transposed(0, 1)
+        ).floats()
         let plain = codes.floats()
         for row in 0..<side where (0..<side).contains(row + y) {
             for column in 0..<side where (0..<side).contains(column + x) {
@@ -48,7 +51,9 @@ import VLSA
     func filters() {
         let filters = TowerNaming.cosineFilters(width: 12, side: 7).reshaped([12, 3 * 49])
         let products = filters.matmul(filters.transposed(0, 1)).floats()
-        for a in 0..<12 { for b in 0..<12 where a != b { #expect(abs(products[a * 12 + b]) < 1e-5) } }
+        for a in 0..<12 {
+            for b in 0..<12 where a != b { #expect(abs(products[a * 12 + b]) < 1e-5) }
+        }
         let first = filters.narrowed(axis: 0, start: 0, length: 1).floats()
         #expect(first.allSatisfy { abs($0 - first[0]) < 1e-6 } && first[0] > 0)
     }
@@ -62,7 +67,9 @@ import VLSA
         let tiled = try Tiler(
             TilingConfiguration(tiling: .vlsa, tileWidth: 112, tileHeight: 112, maxTiles: 4)
         ).tile(pixels)
-        func region(_ x: Double, _ y: Double, _ w: Double, _ h: Double, _ words: [Int], _ fine: Bool)
+        func region(
+            _ x: Double, _ y: Double, _ w: Double, _ h: Double, _ words: [Int], _ fine: Bool
+        )
             -> CaptionedRegion
         {
             CaptionedRegion(
@@ -103,7 +110,8 @@ import VLSA
 
     @Test("a mosaic is a view like a snapshot, the same for the same seed and position")
     func mosaic() throws {
-        let data = RegionPictures(pictures: [try picture()], words: ["background", "sign", "2", "3"])
+        let data = RegionPictures(
+            pictures: [try picture()], words: ["background", "sign", "2", "3"])
         func source() -> ViewSource {
             ViewSource(data, seed: 5, side: 112, patch: 14, snapshotShare: 0)
         }

@@ -38,7 +38,9 @@ private final class Reaper: TrainingObserver {
     }
 
     func checkpointSaved(_ path: String, of run: TrainingRun<LineModel>) throws {
-        if death == .beforePublishing, path.hasSuffix("step-\(run.steps)") { kill(getpid(), SIGKILL) }
+        if death == .beforePublishing, path.hasSuffix("step-\(run.steps)") {
+            kill(getpid(), SIGKILL)
+        }
     }
 }
 

@@ -30,7 +30,8 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         #expect(try StrictYAML(text: plan.yaml(), file: "plan").decode() == plan)
         _ = try trainStage(plan, run: files.path + "/whole", options: quiet)
         #expect(throws: Crash.self) {
-            try trainStage(plan, run: files.path + "/broken", options: quiet, observers: [Crasher()])
+            try trainStage(
+                plan, run: files.path + "/broken", options: quiet, observers: [Crasher()])
         }
         _ = try trainStage(plan, run: files.path + "/broken", options: quiet)
         let (whole, broken) = (
@@ -42,7 +43,8 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         let adapters = "adapters/language/adapter_model.safetensors"
         #expect(whole[adapters] != nil)
         let base = try SafetensorsFile(path: files.path + "/language/model.safetensors")
-        let trained = try SafetensorsFile(path: files.path + "/whole/model/language/model.safetensors")
+        let trained = try SafetensorsFile(
+            path: files.path + "/whole/model/language/model.safetensors")
         #expect(base.names.sorted() == trained.names.sorted())
         for name in base.names {
             #expect(try base.tensor(name).bytes() == trained.tensor(name).bytes(), "\(name)")
@@ -63,7 +65,8 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
     }
 
     @Test(arguments: [
-        (["lora.rank=0"], "rank"), (["lora.dropout=1"], "dropout"), (["lora.targets=[]"], "targets"),
+        (["lora.rank=0"], "rank"), (["lora.dropout=1"], "dropout"),
+        (["lora.targets=[]"], "targets"),
         (["lora.targts=[q_proj]"], "targets"),
         (["lora.targets=[q_prj]"], "model: lora.targets: no linear layer matches \"q_prj\""),
         (

@@ -54,7 +54,8 @@ private let jumping: [LineExample] = {
             #expect(lines.contains("{\"kind\":\"skipped\",\"step\":\(step),\"loss\":"))
         }
         #expect(
-            try String(contentsOfFile: run.folder.report, encoding: .utf8).contains("skipped steps"))
+            try String(contentsOfFile: run.folder.report, encoding: .utf8).contains("skipped steps")
+        )
     }
 
     @Test func aSpikeStopsTheRunBeforeTheUpdate() throws {
@@ -93,7 +94,9 @@ private let jumping: [LineExample] = {
         let found = try differences(path, folder.path + "/whole")
         #expect(found == [])
         let state = try RunFolder(path).checkpoints.load(step: 12)
-        #expect(state.spikes == (try RunFolder(folder.path + "/whole").checkpoints.load(step: 12)).spikes)
+        #expect(
+            state.spikes
+                == (try RunFolder(folder.path + "/whole").checkpoints.load(step: 12)).spikes)
         #expect(state.spikes?.losses.count == 4)
     }
 }

@@ -64,7 +64,9 @@ import VLSA
             let batch = try model.batch(samples.enumerated().map { ($0, $1) }, plan: plan)
             let losses = try model.accumulateGradients(
                 batch, step: 3, noise: SampleNoise(seed: 1, device: .cpu), lastCheckpoint: { nil })
-            return (losses, model.store.trainable.map { $0.tensor.gradient ?? $0.tensor.zerosLike() })
+            return (
+                losses, model.store.trainable.map { $0.tensor.gradient ?? $0.tensor.zerosLike() }
+            )
         }
         let whole = try gradient(BatchPlan(samples: 4))
         let cut = try gradient(plan)

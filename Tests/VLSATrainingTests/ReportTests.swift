@@ -47,7 +47,9 @@ private struct TraceEvent: Decodable {
         let run = try lineRun(folder.path + "/run", ["name=<line>"])
         _ = try run.train()
         let page = try String(contentsOfFile: run.folder.report, encoding: .utf8)
-        for text in ["loss/text", "loss/visual", "gradient norm", "learning rate", "least validation loss"] {
+        for text in [
+            "loss/text", "loss/visual", "gradient norm", "learning rate", "least validation loss",
+        ] {
             #expect(page.contains(text), "\(text)")
         }
         #expect(page.components(separatedBy: "<svg").count > 7)

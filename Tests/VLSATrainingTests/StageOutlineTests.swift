@@ -38,11 +38,13 @@ private let quiet = RunOptions(progress: .silent, watchesSignals: false)
         }
         #expect(trained[0] == ["perceiver", "projector", "epigone"])
         #expect(trained[1] == trained[0].union(["denoiser", "vision"]))
-        #expect(trained[2] == Set(VLSAModel.parts).subtracting(["balance", "newline", "ross", "asvr"]))
+        #expect(
+            trained[2] == Set(VLSAModel.parts).subtracting(["balance", "newline", "ross", "asvr"]))
         #expect(outlines[2].model.configuration.chat.format == .llama3)
 
         // 2 bytes a weight; a gradient like it; the rest of an fp32 master and two fp32 moments for what learns.
-        let memory = Dictionary(uniqueKeysWithValues: outlines[2].memory().map { ($0.name, $0.bytes) })
+        let memory = Dictionary(
+            uniqueKeysWithValues: outlines[2].memory().map { ($0.name, $0.bytes) })
         let learning = outlines[2].model.store.trainable.reduce(0) { $0 + $1.tensor.count }
         #expect(memory["weights"] == 2 * outlines[2].model.store.count())
         #expect(memory["gradients"] == 2 * learning)
@@ -95,7 +97,8 @@ private let quiet = RunOptions(progress: .silent, watchesSignals: false)
             2 * from * to * kernel * kernel * side * side
         }
         var sum = convolution(3, 128, 3, 512)
-        for (from, to, side) in [(128, 128, 512), (128, 256, 256), (256, 512, 128), (512, 512, 64)] {
+        for (from, to, side) in [(128, 128, 512), (128, 256, 256), (256, 512, 128), (512, 512, 64)]
+        {
             sum += convolution(from, to, 3, side) + 3 * convolution(to, to, 3, side)
             if from != to { sum += convolution(from, to, 1, side) }
             if side > 64 { sum += convolution(to, to, 3, side / 2) }
@@ -126,7 +129,10 @@ private let quiet = RunOptions(progress: .silent, watchesSignals: false)
         let outline = try StageOutline(
             files.plan(["processes.zero=\(zero)", "batch={samples: 8, micro: 8}"]))
         func bytes(_ processes: Int) -> [String: Int] {
-            Dictionary(uniqueKeysWithValues: outline.memory(processes: processes).map { ($0.name, $0.bytes) })
+            Dictionary(
+                uniqueKeysWithValues: outline.memory(processes: processes).map {
+                    ($0.name, $0.bytes)
+                })
         }
         let (alone, each) = (bytes(1), bytes(4))
         #expect(each["optimizer"] == (alone["optimizer"]! + owners - 1) / owners)
@@ -153,7 +159,10 @@ private let quiet = RunOptions(progress: .silent, watchesSignals: false)
         (["data.images=/nowhere"], "data.images: /nowhere: no such file or folder"),
         (["data.augment.tasks={vq_cell: 1}"], "the key \"data.augment.codebook\" is missing"),
         (["data.augment.templates=images"], "data.augment: "),
-        (["data.maxLength=16"], "data.maxLength: is 16, but the tokens of one picture alone are 16"),
+        (
+            ["data.maxLength=16"],
+            "data.maxLength: is 16, but the tokens of one picture alone are 16"
+        ),
         (["picture.tileWidth=29"], "model: picture.tileWidth x tileHeight is 29 x 28"),
         (["perceiver.heads=5"], "model: perceiver.heads is 5, which does not divide the width 32"),
         (["objective.pictureSize=57"], "model: objective.pictureSize is 57; it must be a multiple"),
@@ -195,7 +204,9 @@ private let quiet = RunOptions(progress: .silent, watchesSignals: false)
         let plan = try files.plan()
         // The weights are still the old ones: the headers say so.
         let misshapen = #expect(throws: PlanError.self) { try StageOutline(plan) }
-        #expect(misshapen.map { "\($0)" }?.contains("[16, 4, 2, 2], the model needs [16, 8, 2, 2]") == true)
+        #expect(
+            misshapen.map { "\($0)" }?.contains("[16, 4, 2, 2], the model needs [16, 8, 2, 2]")
+                == true)
         try FileManager.default.removeItem(
             atPath: files.path + "/denoiser/diffusion_pytorch_model.safetensors")
         let error = #expect(throws: PlanError.self) { try StageOutline(plan) }

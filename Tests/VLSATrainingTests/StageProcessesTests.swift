@@ -78,7 +78,10 @@ import VLSA
         let files = try StageFiles()
         let kind = ObjectiveKind(rawValue: overrides[0])
         let objective = kind.map { StageFiles.objective($0, at: files.path) } ?? []
-        let overrides = objective + overrides.dropFirst(objective.isEmpty ? 0 : 1) + ["log={every: 1, pictures: 1}", "data.workers=2", "steps=4"]
+        let overrides =
+            objective + overrides.dropFirst(objective.isEmpty ? 0 : 1) + [
+                "log={every: 1, pictures: 1}", "data.workers=2", "steps=4",
+            ]
         let (one, two) = (files.path + "/one", files.path + "/two")
         await trainInTwo(files.path, overrides, run: two)
         _ = try trainStage(

@@ -80,10 +80,11 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         let run = RunFolder(files.path + "/run")
         let names = try FileManager.default.contentsOfDirectory(atPath: run.pictures).sorted()
         #expect(
-            names == [3, 6].flatMap { step in
-                ["components", "gathered", "looked"].map { "step-\(step)-\($0).png" }
-                    + (0..<3).map { "step-\(step)-reconstruction-\($0).png" }
-            })
+            names
+                == [3, 6].flatMap { step in
+                    ["components", "gathered", "looked"].map { "step-\(step)-\($0).png" }
+                        + (0..<3).map { "step-\(step)-reconstruction-\($0).png" }
+                })
         let picture = try PictureReader().read(path: run.pictures + "/" + names[3])
         #expect(picture.width > 400 && picture.height > 300)
         let events = try FileManager.default.contentsOfDirectory(atPath: run.path)
@@ -313,7 +314,9 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         let said: TrainingPlan = try StrictYAML(text: text, file: "plan.yaml").decode()
         #expect(said.sections.objective == expected.objective)
         #expect(said.sections.perceiver == expected.perceiver && said.sections.picture == nil)
-        #expect(try trainStage(plan, run: files.path + "/two", options: quiet) == .finished(model: files.path + "/two/model"))
+        #expect(
+            try trainStage(plan, run: files.path + "/two", options: quiet)
+                == .finished(model: files.path + "/two/model"))
         // Planned before the first stage ran, and after.
         let before = try StageOutline(second(some, model: "later"), following: StageOutline(first))
         #expect(before.model.configuration == expected)
@@ -331,19 +334,29 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
             "steps=1", "objective.kind=none", "train=[perceiver, projector]", "log.pictures=0",
         ])
         _ = try trainStage(plain, run: files.path + "/a", options: quiet)
-        let (folder, parts) = (files.path + "/a/model", "denoiser: \(files.path)/denoiser, latents: \(files.path)/latents")
+        let (folder, parts) = (
+            files.path + "/a/model",
+            "denoiser: \(files.path)/denoiser, latents: \(files.path)/latents"
+        )
         let refused = #expect(throws: PlanError.self) {
             try StageOutline(files.plan(["model=\(folder)"]))
         }
         #expect("\(try #require(refused))".contains("beside model.folder"))
-        let plan = try files.plan(["model={folder: \(folder), \(parts)}", "steps=1", "log.pictures=0"])
-        #expect(try StrictYAML(text: plan.yaml(), file: "plan").decode(TrainingPlan.self).model == plan.model)
+        let plan = try files.plan([
+            "model={folder: \(folder), \(parts)}", "steps=1", "log.pictures=0",
+        ])
+        #expect(
+            try StrictYAML(text: plan.yaml(), file: "plan").decode(TrainingPlan.self).model
+                == plan.model)
         _ = try StageOutline(
-            files.plan(["model={folder: \(files.path)/later, \(parts)}"]), following: StageOutline(plain))
+            files.plan(["model={folder: \(files.path)/later, \(parts)}"]),
+            following: StageOutline(plain))
         _ = try trainStage(plan, run: files.path + "/ab", options: quiet)
         let model = try VLSAModel(folder: files.path + "/ab/model")
         #expect(model.reconstruction != nil)
-        let missing = try files.plan(["model={folder: \(folder), denoiser: /nowhere, latents: /nowhere}"])
+        let missing = try files.plan([
+            "model={folder: \(folder), denoiser: /nowhere, latents: /nowhere}"
+        ])
         #expect(throws: PlanError.missingFile(key: "model.denoiser", path: "/nowhere")) {
             try missing.checkPaths()
         }
@@ -407,7 +420,10 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         ),
         (["objective.balance=uncertainty"], "train: objective.balance is uncertainty"),
         (["data.latentCache=/dev/null/x"], "data.latentCache: /dev/null/x: cannot be made"),
-        (["objective.kind=asvr", "train=[asvr]"], "model: objective.kind is asvr, which needs the folder"),
+        (
+            ["objective.kind=asvr", "train=[asvr]"],
+            "model: objective.kind is asvr, which needs the folder"
+        ),
         (["objective.kind=ross"], "train: ross is new and would stay as it starts; add ross"),
         (
             ["objective.kind=ross", "train=[ross]", "objective.weight=0"],

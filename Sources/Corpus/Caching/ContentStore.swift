@@ -89,7 +89,10 @@ public final class ContentStore: Sendable {
 
     /// Stores a value. Where the disk refuses, ``use`` says why and nothing is stored.
     public func insert(_ value: [UInt8], for key: String) {
-        let serial = Self.serials.withLock { $0 += 1; return $0 }
+        let serial = Self.serials.withLock {
+            $0 += 1
+            return $0
+        }
         let path = path(of: key)
         let temporary = "\(folder)/\(Self.temporaryPrefix)\(getpid())-\(serial)"
         do {

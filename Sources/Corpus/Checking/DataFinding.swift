@@ -66,7 +66,8 @@ public struct DataCheckReport: Equatable, Sendable {
     public func length(atShare share: Double) -> Int? {
         guard !lengths.isEmpty else { return nil }
         let sorted = lengths.sorted()
-        return sorted[min(sorted.count - 1, max(0, Int((share * Double(sorted.count)).rounded(.up)) - 1))]
+        return sorted[
+            min(sorted.count - 1, max(0, Int((share * Double(sorted.count)).rounded(.up)) - 1))]
     }
 
     mutating func add(_ finding: DataFinding) {

@@ -59,7 +59,8 @@ public struct Augmenter: Sendable {
             let task = weights.keys.filter(\.needsCodebook).map(\.rawValue).min()
         {
             throw CorpusError.setting(
-                name: "tasks", problem: "\(task) needs a codebook (--codebook, in a stage data.augment.codebook)")
+                name: "tasks",
+                problem: "\(task) needs a codebook (--codebook, in a stage data.augment.codebook)")
         }
         tasks = CognitionTask.allCases.filter { weights[$0] != nil }
         taskWeights = tasks.map { weights[$0] ?? 0 }

@@ -39,7 +39,8 @@ public struct CognitionConfiguration: Codable, Equatable, Sendable {
     public var numbersPerRecord: Int
 
     enum CodingKeys: String, CodingKey {
-        case seed, probability, maxQuestions, tasks, languages, placement, answers, coordinates, grid,
+        case seed, probability, maxQuestions, tasks, languages, placement, answers, coordinates,
+            grid,
             coarseGrid
         case colourGrid, colourLevels, numbersPerAnswer, numbersPerRecord
     }
@@ -106,7 +107,8 @@ public struct CognitionConfiguration: Codable, Equatable, Sendable {
         } catch CorpusError.setting(let name, let problem) {
             throw DecodingError.dataCorrupted(
                 .init(
-                    codingPath: decoder.codingPath + [CodingKeys(rawValue: name)].compactMap(\.self),
+                    codingPath: decoder.codingPath
+                        + [CodingKeys(rawValue: name)].compactMap(\.self),
                     debugDescription: problem))
         }
     }

@@ -196,7 +196,8 @@ struct RecordScanner {
             }
             return stableHash(UnsafeRawBufferPointer(rebasing: spelling.dropFirst().dropLast()))
         }
-        while let byte = ahead.next, byte != UInt8(ascii: ","), byte != UInt8(ascii: "}"), byte > 0x20
+        while let byte = ahead.next, byte != UInt8(ascii: ","), byte != UInt8(ascii: "}"),
+            byte > 0x20
         {
             ahead.position += 1
         }

@@ -80,7 +80,7 @@ enum SynthesisPage {
             ink: painted.contrast)
         canvas.note(.word, box, title.lowercased(), in: header)
         let code = strings.code(
-                &random, digits: configuration.codeLength, ascending: !configuration.binding)
+            &random, digits: configuration.codeLength, ascending: !configuration.binding)
         let small = long * 0.036
         let baseline = band.y1 + long * 0.04 + small
         let width = SynthesisCanvas.spelledWidth(code, cap: small)

@@ -58,10 +58,13 @@ public struct AdapterFolder: Sendable {
     ///
     /// - Parameter own: this package's name below the part for a name of the hub's model.
     /// - Returns: full names of the adapted layers.
-    func offer(into store: ParameterStore, part: String, own: (String) -> String) throws -> [String] {
+    func offer(into store: ParameterStore, part: String, own: (String) -> String) throws -> [String]
+    {
         var layers: Set<String> = []
         for name in file.names {
-            guard let shape = file.shape(of: name), let dtype = file.dtype(of: name) else { continue }
+            guard let shape = file.shape(of: name), let dtype = file.dtype(of: name) else {
+                continue
+            }
             let ending = [".lora_A.weight", ".lora_B.weight"].first(where: name.hasSuffix)
             guard name.hasPrefix(Self.wrapper), let ending else {
                 throw CheckpointError.configuration(
@@ -69,7 +72,8 @@ public struct AdapterFolder: Sendable {
                     problem: "is no LoRA weight of a linear layer "
                         + "(\(Self.wrapper)….lora_A.weight or lora_B.weight)")
             }
-            let layer = part + "." + own(String(name.dropFirst(Self.wrapper.count).dropLast(ending.count)))
+            let layer =
+                part + "." + own(String(name.dropFirst(Self.wrapper.count).dropLast(ending.count)))
             layers.insert(layer)
             let file = file
             try store.offer(layer + ending, shape: shape, dtype: dtype, source: file.path) {
@@ -89,7 +93,9 @@ public struct AdapterFolder: Sendable {
         _ store: ParameterStore, part: String, layers: [String], task: String?, to path: String,
         published: (String) -> String?
     ) throws {
-        guard let first = layers.first, let configuration = store.adaptation(of: first) else { return }
+        guard let first = layers.first, let configuration = store.adaptation(of: first) else {
+            return
+        }
         var tensors: [(String, Tensor)] = []
         var targets: [String] = []
         for layer in layers {

@@ -74,7 +74,8 @@ extension CheckpointFolder {
         try store.load(files)
         for file in files {
             for name in file.names {
-                _ = try store.scope.parameter(name, shape: file.shape(of: name) ?? [], initial: .zeros)
+                _ = try store.scope.parameter(
+                    name, shape: file.shape(of: name) ?? [], initial: .zeros)
             }
         }
     }

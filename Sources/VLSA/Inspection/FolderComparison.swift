@@ -54,7 +54,8 @@ public struct FolderComparison: Encodable, Equatable {
         }
         values =
             comparingValues
-            ? try here.parameters.filter { others[$0.name]?.shape == $0.shape }.compactMap { parameter in
+            ? try here.parameters.filter { others[$0.name]?.shape == $0.shape }.compactMap {
+                parameter in
                 guard let a = try here.tensor(parameter.name),
                     let b = try there.tensor(parameter.name)
                 else { return nil }
@@ -74,7 +75,9 @@ public struct FolderComparison: Encodable, Equatable {
 
     /// The differences for people; layers that differ alike share a line.
     public var text: String {
-        guard !isEmpty else { return values == nil ? "no difference; values not compared" : "no difference" }
+        guard !isEmpty else {
+            return values == nil ? "no difference; values not compared" : "no difference"
+        }
         var lines: [String] = []
         if !configuration.isEmpty {
             lines.append("configuration")
@@ -107,7 +110,8 @@ public struct FolderComparison: Encodable, Equatable {
     }
 
     private func collapsed(_ names: [String]) -> [CollapsedParameters] {
-        CollapsedParameters.collapsing(names.map { ListedParameter(name: $0, shape: [], dtype: nil) })
+        CollapsedParameters.collapsing(
+            names.map { ListedParameter(name: $0, shape: [], dtype: nil) })
     }
 }
 

@@ -21,7 +21,8 @@ extension FolderInspection {
             lines.append("  tied: \(name) is \(target)")
         }
         if !passedOver.isEmpty {
-            let parts = Set(passedOver.map { $0.split(separator: ".").first.map(String.init) ?? $0 })
+            let parts = Set(
+                passedOver.map { $0.split(separator: ".").first.map(String.init) ?? $0 })
             lines.append(
                 "  passed over, not used by this model: \(passedOver.count) tensors of "
                     + parts.sorted().joined(separator: ", "))

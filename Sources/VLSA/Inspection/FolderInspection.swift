@@ -40,7 +40,8 @@ public struct FolderInspection {
 
         var folders = [("", folder)]
         if folder.kind == "vlsa" {
-            for part in ["vision", "language", "denoiser", "latents", "codebook"] where folder.contains(part) {
+            for part in ["vision", "language", "denoiser", "latents", "codebook"]
+            where folder.contains(part) {
                 do { folders.append((part + "/", try folder.component(part))) } catch {
                     if family != nil { faults.append("\(error)") }
                 }
@@ -127,7 +128,8 @@ public struct TokenizerFacts: Codable, Equatable, Sendable {
         end = tokenizer.endID.flatMap(tokenizer.token)
         padding = tokenizer.paddingID.flatMap(tokenizer.token)
         special = Dictionary(
-            uniqueKeysWithValues: (0..<tokenizer.idLimit).filter(tokenizer.isSpecial).compactMap { id in
+            uniqueKeysWithValues: (0..<tokenizer.idLimit).filter(tokenizer.isSpecial).compactMap {
+                id in
                 tokenizer.token(of: id).map { (id, $0) }
             })
     }

@@ -29,9 +29,9 @@ struct DecoderAttention {
         let bias = configuration.hasQueryKeyValueBias
         entry = JoinedLinear(
             [
-            try Linear(width, wide, bias: bias, initial: spread, in: scope["q_proj"]),
-            try Linear(width, narrow, bias: bias, initial: spread, in: scope["k_proj"]),
-            try Linear(width, narrow, bias: bias, initial: spread, in: scope["v_proj"]),
+                try Linear(width, wide, bias: bias, initial: spread, in: scope["q_proj"]),
+                try Linear(width, narrow, bias: bias, initial: spread, in: scope["k_proj"]),
+                try Linear(width, narrow, bias: bias, initial: spread, in: scope["v_proj"]),
             ], in: scope)
         out = try Linear(
             wide, width, bias: configuration.hasOutputBias, initial: spread, in: scope["o_proj"])
@@ -69,8 +69,8 @@ struct GatedFeedForward {
         let (bias, spread) = (configuration.hasFeedForwardBias, Initial.normal(deviation: 0.02))
         entry = JoinedLinear(
             [
-            try Linear(width, hidden, bias: bias, initial: spread, in: scope["gate_proj"]),
-            try Linear(width, hidden, bias: bias, initial: spread, in: scope["up_proj"]),
+                try Linear(width, hidden, bias: bias, initial: spread, in: scope["gate_proj"]),
+                try Linear(width, hidden, bias: bias, initial: spread, in: scope["up_proj"]),
             ], in: scope)
         down = try Linear(hidden, width, bias: bias, initial: spread, in: scope["down_proj"])
         activation = configuration.activation

@@ -43,7 +43,8 @@ public struct AnswerGaze {
         let more = words.count > limit ? " The first \(limit) of \(words.count) words." : ""
         return PictureSheet(
             title: "\(question) – \(answer)", rows: rows,
-            note: "Attention of each word to the visual tokens, the mean over heads and layers; each map has its "
+            note:
+                "Attention of each word to the visual tokens, the mean over heads and layers; each map has its "
                 + "own scale." + more)
     }
 }
@@ -97,7 +98,8 @@ extension VLSAModel {
                     axis: 0, start: tokens.lowerBound, length: tokens.count
                 ).mean(axis: 0)
                 return AnswerGaze.Word(
-                    text: text, share: mean.sum().item(), attention: Array(mean.floats().prefix(visualTokenCount)))
+                    text: text, share: mean.sum().item(),
+                    attention: Array(mean.floats().prefix(visualTokenCount)))
             }
             return AnswerGaze(
                 answer: tokenizer.decode(ids), words: words, question: question, picture: picture,

@@ -72,7 +72,8 @@ public struct GatheredDetail {
         }
         return PictureSheet(
             title: title, rows: [first] + rows,
-            note: "Bright places gave most. Frames: the tokens' own cells of the snapshot; each map has its "
+            note:
+                "Bright places gave most. Frames: the tokens' own cells of the snapshot; each map has its "
                 + "own scale.")
     }
 }

@@ -94,7 +94,8 @@ struct HeatMap {
 
     /// Linear between cells, constant beyond the outermost middles.
     private func value(_ u: Double, _ v: Double) -> Double {
-        let x = min(max(u, 0), Double(columns - 1)), y = min(max(v, 0), Double(rows - 1))
+        let x = min(max(u, 0), Double(columns - 1))
+        let y = min(max(v, 0), Double(rows - 1))
         let (left, top) = (Int(x), Int(y))
         let (right, bottom) = (min(left + 1, columns - 1), min(top + 1, rows - 1))
         let (a, b) = (x - Double(left), y - Double(top))

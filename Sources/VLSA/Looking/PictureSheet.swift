@@ -39,9 +39,10 @@ public struct PictureSheet: Sendable {
     /// - Throws: ``PictureError`` where the drawing fails or has more than 100 million pixels.
     public func pixels() throws -> Pixels {
         let margin = Self.margin
-        let inner = rows.map { row in
-            row.reduce((row.count - 1) * Self.gap) { $0 + $1.width }
-        }.max() ?? 0
+        let inner =
+            rows.map { row in
+                row.reduce((row.count - 1) * Self.gap) { $0 + $1.width }
+            }.max() ?? 0
         let width = max(inner, 320) + 2 * margin
         var texts: [(x: Int, y: Int, size: Int, colour: String, text: String)] = []
         var places: [(panel: Panel, x: Int, y: Int)] = []
@@ -136,13 +137,16 @@ extension Pixels {
     /// This with the border of a rectangle drawn, `thickness` pixels inwards; parts outside are left away.
     func outlining(_ rect: PictureRect, colour: [UInt8], thickness: Int = 2) -> Pixels {
         var result = self
-        let left = Int(rect.x.rounded()), top = Int(rect.y.rounded())
+        let left = Int(rect.x.rounded())
+        let top = Int(rect.y.rounded())
         let right = max(left + 1, Int((rect.x + rect.width).rounded()))
         let bottom = max(top + 1, Int((rect.y + rect.height).rounded()))
         func fill(_ columns: Range<Int>, _ rows: Range<Int>) {
             for y in rows.clamped(to: 0..<height) {
                 for x in columns.clamped(to: 0..<width) {
-                    for channel in 0..<3 { result.bytes[(y * width + x) * 3 + channel] = colour[channel] }
+                    for channel in 0..<3 {
+                        result.bytes[(y * width + x) * 3 + channel] = colour[channel]
+                    }
                 }
             }
         }

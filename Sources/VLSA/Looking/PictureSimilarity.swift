@@ -87,7 +87,9 @@ private func smoothed(_ values: [Double], width: Int, height: Int) -> [Double] {
     for row in 0..<height {
         for column in 0..<columns {
             var sum = 0.0
-            for (k, weight) in across.enumerated() { sum += weight * values[row * width + column + k] }
+            for (k, weight) in across.enumerated() {
+                sum += weight * values[row * width + column + k]
+            }
             narrow[row * columns + column] = sum
         }
     }

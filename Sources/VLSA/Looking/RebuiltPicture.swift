@@ -74,7 +74,8 @@ extension VLSAModel {
                 }
                 return Pixels(
                     unit: reconstruction.sample(
-                        tokens: seen[index].tokens, pooled: pooled, steps: steps, guidance: guidance,
+                        tokens: seen[index].tokens, pooled: pooled, steps: steps,
+                        guidance: guidance,
                         generator: Generator(seed: seed, device: store.device))[0])
             }
             let rebuilt = pictures.indices.map(sampled)

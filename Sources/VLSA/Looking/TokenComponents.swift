@@ -33,7 +33,8 @@ public struct TokenComponents {
         scores = (0..<count).map { token in
             (0..<3).map { component in
                 component < kept
-                    ? vectors[component * count + token] * max(0, values[component]).squareRoot() : 0
+                    ? vectors[component * count + token] * max(0, values[component]).squareRoot()
+                    : 0
             }
         }
     }
@@ -59,7 +60,8 @@ public struct TokenComponents {
             let values = scores.map { $0[component] }
             let sorted = values.sorted()
             let last = Double(sorted.count - 1)
-            let low = sorted[Int(0.02 * last)], high = sorted[Int((0.98 * last).rounded(.up))]
+            let low = sorted[Int(0.02 * last)]
+            let high = sorted[Int((0.98 * last).rounded(.up))]
             for (token, value) in values.enumerated() {
                 let level = high > low ? (value - low) / (high - low) : 0.5
                 bytes[token * 3 + component] = UInt8((min(max(level, 0), 1) * 255).rounded())
@@ -108,7 +110,9 @@ public func componentSheet(
     }
     return PictureSheet(
         title: title, rows: panels,
-        note: "The first three principal components of the visual tokens as red, green and blue, a cell a token.")
+        note:
+            "The first three principal components of the visual tokens as red, green and blue, a cell a token."
+    )
 }
 
 extension Pixels {
@@ -116,11 +120,13 @@ extension Pixels {
     fileprivate func cells(over shown: ShownPicture) -> Pixels {
         var result = shown.pixels
         for y in 0..<result.height {
-            let row = Int((Double(y) + 0.5 - shown.snapshot.y) / shown.snapshot.height * Double(height))
+            let row = Int(
+                (Double(y) + 0.5 - shown.snapshot.y) / shown.snapshot.height * Double(height))
             for x in 0..<result.width {
                 let column = Int(
                     (Double(x) + 0.5 - shown.snapshot.x) / shown.snapshot.width * Double(width))
-                let source = (min(max(row, 0), height - 1) * width + min(max(column, 0), width - 1)) * 3
+                let source =
+                    (min(max(row, 0), height - 1) * width + min(max(column, 0), width - 1)) * 3
                 let target = (y * result.width + x) * 3
                 for channel in 0..<3 { result.bytes[target + channel] = bytes[source + channel] }
             }

@@ -31,7 +31,9 @@ extension [WeightPoint] {
     /// The weight at a step: linear between points, constant before the first and after the last. Points are
     /// in the order of their steps, and there is at least one.
     func weight(at step: Int) -> Double {
-        guard let next = firstIndex(where: { $0.step > step }) else { return self[count - 1].weight }
+        guard let next = firstIndex(where: { $0.step > step }) else {
+            return self[count - 1].weight
+        }
         guard next > 0 else { return self[0].weight }
         let (before, after) = (self[next - 1], self[next])
         let share = Double(step - before.step) / Double(after.step - before.step)

@@ -85,7 +85,8 @@ public struct Reconstruction {
         if configuration.promptDropout > 0, gradientsEnabled {
             let draws = generators.map { Tensor.uniform([1], generator: $0).item() }
             let kept = Tensor(
-                draws.map { $0 < configuration.promptDropout ? Float(0) : 1 }, shape: [draws.count, 1],
+                draws.map { $0 < configuration.promptDropout ? Float(0) : 1 },
+                shape: [draws.count, 1],
                 device: tokens.device
             ).to(prompt.pooled.dtype)
             prompt = (prompt.context * kept.unsqueezed(2), prompt.pooled * kept)

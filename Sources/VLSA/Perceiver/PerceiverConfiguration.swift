@@ -53,7 +53,8 @@ public struct PerceiverConfiguration: Codable, Equatable, Sendable {
 
     public init(
         isEnabled: Bool = true, activation: PerceiverActivation = .silu,
-        mixActivation: PerceiverActivation? = nil, scale: PerceiverScale = .count, sharesKeyAndValue: Bool = true, headCount: Int = 1,
+        mixActivation: PerceiverActivation? = nil, scale: PerceiverScale = .count,
+        sharesKeyAndValue: Bool = true, headCount: Int = 1,
         normalizesInput: Bool = true, cropPosition: CropPosition = .off,
         space: PerceiverSpace = .vision
     ) {

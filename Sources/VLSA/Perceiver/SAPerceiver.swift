@@ -24,7 +24,8 @@ public struct SAPerceiver {
     {
         guard configuration.headCount > 0, width % configuration.headCount == 0 else {
             throw VLSAError.configuration(
-                "perceiver.heads is \(configuration.headCount), which does not divide the width \(width)")
+                "perceiver.heads is \(configuration.headCount), which does not divide the width \(width)"
+            )
         }
         self.configuration = configuration
         query = try scope.parameter("query", shape: [1, width], initial: .normal(deviation: 0.02))

@@ -126,7 +126,8 @@ public struct EvaluationReport: Codable, Sendable {
             lines.append("reconstruction loss " + String(format: "%.4f", reconstructionLoss))
         }
         for (name, value) in [
-            ("reconstruction PSNR", reconstructionPSNR), ("from another picture's tokens", swappedPSNR),
+            ("reconstruction PSNR", reconstructionPSNR),
+            ("from another picture's tokens", swappedPSNR),
             ("the mean colour", constantPSNR), ("latent, decoded", latentPSNR),
         ] {
             if let value { lines.append("\(name) " + String(format: "%.2f dB", value)) }
@@ -250,7 +251,8 @@ public struct Evaluation {
 
     /// Sum over the pictures of the errors in rebuilding `originals` from what the model sees of `pictures`.
     private func reconstructionLoss(
-        _ reconstruction: Reconstruction, of originals: [TiledPicture], from pictures: [TiledPicture],
+        _ reconstruction: Reconstruction, of originals: [TiledPicture],
+        from pictures: [TiledPicture],
         generator: Generator
     ) -> Double {
         withoutGradients {

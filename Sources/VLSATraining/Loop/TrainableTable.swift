@@ -20,7 +20,8 @@ enum TrainableTable {
             for (key, names) in [
                 ("rates", plan.optimizer.rates.keys), ("decays", plan.optimizer.decays.keys),
             ] {
-                for prefix in names.sorted() where !trained.contains(where: { isPrefix(prefix, of: $0) }) {
+                for prefix in names.sorted()
+                where !trained.contains(where: { isPrefix(prefix, of: $0) }) {
                     throw RunError.setsNothing(key: "optimizer.\(key)", prefix: prefix)
                 }
             }

@@ -27,15 +27,20 @@ public struct DryRunReport: Sendable {
 
 extension DryRunReport: CustomStringConvertible {
     public var description: String {
-        func mebibytes(_ bytes: Int) -> String { String(format: "%.1f MiB", Double(bytes) / 1048576) }
+        func mebibytes(_ bytes: Int) -> String {
+            String(format: "%.1f MiB", Double(bytes) / 1_048_576)
+        }
         var lines = [
             "steps: \(steps)", MetricWindow.text(loss, losses),
             String(format: "gradient norm %.4f", gradientNorm),
             String(
-                format: "batch: %d samples, %d tokens, %.2f s, %.2f s of it waiting for data", samples,
+                format: "batch: %d samples, %d tokens, %.2f s, %.2f s of it waiting for data",
+                samples,
                 tokens, seconds, waited),
         ]
-        if let validationLoss { lines.append(String(format: "validation loss %.4f", validationLoss)) }
+        if let validationLoss {
+            lines.append(String(format: "validation loss %.4f", validationLoss))
+        }
         lines.append(
             "checkpoint: \(mebibytes(checkpointBytes)) in "
                 + String(format: "%.2f s", checkpointSeconds))

@@ -169,7 +169,8 @@ extension TrainingRun {
     private func note(_ spike: LossGuard.Spike, records: [String]) throws {
         progress.message(
             String(
-                format: "warning: step %d is skipped: its loss is %.4f, the median of the last %d is %.4f",
+                format:
+                    "warning: step %d is skipped: its loss is %.4f, the median of the last %d is %.4f",
                 step + 1, spike.loss, plan.spikes.window, spike.median)
                 + "\n  records: \(RunError.listed(records))")
         let values = [("loss", spike.loss), ("median", spike.median)]

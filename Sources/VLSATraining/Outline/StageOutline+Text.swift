@@ -34,7 +34,8 @@ extension StageOutline {
         }
         let steps =
             switch plan.length {
-            case .steps(let steps): "; \(steps) steps: \(operationText(stepOperations * Double(steps)))"
+            case .steps(let steps):
+                "; \(steps) steps: \(operationText(stepOperations * Double(steps)))"
             case .epochs: ""
             }
         return [
@@ -61,10 +62,13 @@ extension StageOutline {
             lines.append(
                 (fits ? "fits: " : "DOES NOT FIT: ")
                     + "\(byteText(totalMemory)) of \(byteText(available))"
-                    + (fits ? "" : "; train fewer parts, lower batch.micro or data.maxLength, or use a "
-                        + "smaller dtype"))
+                    + (fits
+                        ? ""
+                        : "; train fewer parts, lower batch.micro or data.maxLength, or use a "
+                            + "smaller dtype"))
         } else {
-            lines.append("\(plan.device) is not on this machine; --memory compares with a size in GiB")
+            lines.append(
+                "\(plan.device) is not on this machine; --memory compares with a size in GiB")
         }
         return lines
     }

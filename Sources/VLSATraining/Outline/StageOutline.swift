@@ -27,7 +27,8 @@ public struct StageOutline {
             guard previous != nil else {
                 throw PlanError.unusable(
                     key: "model",
-                    reason: "\(folder.path): no such folder; if an earlier stage is to make it, name "
+                    reason:
+                        "\(folder.path): no such folder; if an earlier stage is to make it, name "
                         + "that stage's file before this one")
             }
             isPlanned = true
@@ -79,7 +80,8 @@ public struct StageOutline {
             notes.append("model: not there yet; taken to be what the stage \(previous) will save")
         }
         for part in partsWithoutWeights {
-            notes.append("\(part): its folder has a configuration and no weights; train will refuse it")
+            notes.append(
+                "\(part): its folder has a configuration and no weights; train will refuse it")
         }
         let context = model.language.configuration.contextLength
         let length = plan.data?.maxLength ?? 0

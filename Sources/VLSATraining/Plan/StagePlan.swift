@@ -181,7 +181,8 @@ extension StagePlan: Codable {
         try refuse(steps.map { $0 < 1 } ?? false, "must be 1 or more", CodingKeys.steps)
         try refuse(epochs.map { $0 <= 0 } ?? false, "must be more than 0", CodingKeys.epochs)
         try refuse(
-            train.isEmpty && lora == nil, "names no part, so nothing would be trained", CodingKeys.train)
+            train.isEmpty && lora == nil, "names no part, so nothing would be trained",
+            CodingKeys.train)
         try refuse(train.contains(""), "has an empty name", CodingKeys.train)
         try refuse(Set(train).count != train.count, "names a part twice", CodingKeys.train)
         try refuse(
@@ -192,7 +193,8 @@ extension StagePlan: Codable {
             // Which parts adapters belong to shows when the model is there.
             for name in names.sorted()
             where lora == nil
-                && !train.contains(where: { isPrefix($0, of: name) || isPrefix(name, of: $0) }) {
+                && !train.contains(where: { isPrefix($0, of: name) || isPrefix(name, of: $0) })
+            {
                 throw PlanValueError(
                     "\(key) names \"\(name)\", which is not trained; train has "
                         + train.joined(separator: ", "), key: CodingKeys.optimizer)

@@ -69,7 +69,8 @@ public struct DataPage {
     /// Adds a record that could not be read, with the reason.
     public mutating func add(problem: String, place: String) {
         page.add(
-            "<section><h2>\(escaped(place))</h2><p class=\"wrong\">\(escaped(problem))</p></section>")
+            "<section><h2>\(escaped(place))</h2><p class=\"wrong\">\(escaped(problem))</p></section>"
+        )
     }
 
     /// The text with a patch of each colour that it names before it.

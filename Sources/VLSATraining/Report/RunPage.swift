@@ -73,10 +73,14 @@ public struct RunPage {
                     rows.append(["validation \(name)", String(format: "%.4f", value)])
                 }
             }
-            if let best = validation.min(by: { ($0.values["loss"] ?? .infinity) < ($1.values["loss"] ?? .infinity) }),
+            if let best = validation.min(by: {
+                ($0.values["loss"] ?? .infinity) < ($1.values["loss"] ?? .infinity)
+            }),
                 let value = best.values["loss"]
             {
-                rows.append(["least validation loss", String(format: "%.4f at step %d", value, best.step)])
+                rows.append([
+                    "least validation loss", String(format: "%.4f at step %d", value, best.step),
+                ])
             }
         }
         let skipped = lines.count { $0.kind == "skipped" }
@@ -84,7 +88,8 @@ public struct RunPage {
         page.heading("Outcome")
         page.table(
             header: ["", "last value"], rows: rows,
-            caption: folder.isFinished ? "The run is finished." : "The run was stopped; it can be resumed.")
+            caption: folder.isFinished
+                ? "The run is finished." : "The run was stopped; it can be resumed.")
     }
 
     /// `loss`, then each part of it, sorted.
@@ -102,7 +107,9 @@ public struct RunPage {
         }
         var charts = ""
         func add(_ title: String, _ name: String, validates: Bool) {
-            var series = [LineChart.Series(name: "training", color: "#4477aa", points: points("train", name))]
+            var series = [
+                LineChart.Series(name: "training", color: "#4477aa", points: points("train", name))
+            ]
             if validates {
                 series.append(
                     .init(name: "validation", color: "#cc6644", points: points("validation", name)))
@@ -113,10 +120,12 @@ public struct RunPage {
         let names = losses(of: lines.filter { $0.kind == "train" || $0.kind == "validation" })
         for name in names { add(name, name, validates: true) }
         for (prefix, title) in [
-            ("tokenGradient", "gradient norms on the visual tokens"), ("weight", "weights of the losses"),
+            ("tokenGradient", "gradient norms on the visual tokens"),
+            ("weight", "weights of the losses"),
         ] {
             let series = [("text", "#4477aa"), ("visual", "#cc6644")].map { name, color in
-                LineChart.Series(name: name, color: color, points: points("train", "\(prefix)/\(name)"))
+                LineChart.Series(
+                    name: name, color: color, points: points("train", "\(prefix)/\(name)"))
             }
             let svg = LineChart(title: title, xLabel: "step", series: series).svg()
             if !svg.isEmpty { charts += "<figure>\(svg)</figure>" }
@@ -124,7 +133,8 @@ public struct RunPage {
         for (name, title) in [
             ("gradientNorm", "gradient norm"), ("rate", "learning rate"),
             ("samplesPerSecond", "samples a second"), ("tokensPerSecond", "text tokens a second"),
-            ("modelFLOPPerSecond", "model FLOP a second"), ("dataWait", "share of time waiting for data"),
+            ("modelFLOPPerSecond", "model FLOP a second"),
+            ("dataWait", "share of time waiting for data"),
             ("residentMiB", "memory, MiB"),
         ] { add(title, name, validates: false) }
         page.heading("Curves")
@@ -165,8 +175,10 @@ public struct RunPage {
                 ? sorted : (0..<most).map { sorted[$0 * (sorted.count - 1) / (most - 1)] }
             let figures = try shown.map { step, name in
                 let data = try Data(contentsOf: URL(fileURLWithPath: folder.pictures + "/" + name))
-                let image = HTMLPage.image([UInt8](data), type: "png", alternative: "\(tag), step \(step)")
-                return "<figure>\(image)<figcaption>\(escaped(tag)), step \(step)</figcaption></figure>"
+                let image = HTMLPage.image(
+                    [UInt8](data), type: "png", alternative: "\(tag), step \(step)")
+                return
+                    "<figure>\(image)<figcaption>\(escaped(tag)), step \(step)</figcaption></figure>"
             }
             page.add("<div class=\"row\">\(figures.joined())</div>")
         }
@@ -181,6 +193,7 @@ public struct RunPage {
         let rest = lines.count > limit ? "\n… \(lines.count - limit) more lines" : ""
         let text = lines.prefix(limit).joined(separator: "\n") + rest
         page.add(
-            "<details><summary>\(escaped(heading))</summary><pre class=\"scroll\">\(escaped(text))</pre></details>")
+            "<details><summary>\(escaped(heading))</summary><pre class=\"scroll\">\(escaped(text))</pre></details>"
+        )
     }
 }

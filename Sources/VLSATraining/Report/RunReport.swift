@@ -77,7 +77,9 @@ public struct RunReport {
         page.heading("Held-out accuracy by question kind")
         page.table(
             header: ["kind"] + evaluations.map(\.name) + ["questions"], rows: rows,
-            caption: "Greedy answers, exact match; each question asked on its own about a picture never seen.")
+            caption:
+                "Greedy answers, exact match; each question asked on its own about a picture never seen."
+        )
     }
 
     // MARK: Curves
@@ -104,8 +106,9 @@ public struct RunReport {
             let lines = text.split(separator: "\n").compactMap {
                 try? decoder.decode(MetricLine.self, from: Data($0.utf8))
             }
-            func points(_ kind: String, _ value: (MetricLine) -> Double?) -> [(x: Double, y: Double)]
-            {
+            func points(_ kind: String, _ value: (MetricLine) -> Double?) -> [(
+                x: Double, y: Double
+            )] {
                 lines.filter { $0.kind == kind }.compactMap { line in
                     value(line).map { (Double(line.step), $0) }
                 }
@@ -147,7 +150,11 @@ public struct RunReport {
         for answer in report.answers where order.last != answer.image { order.append(answer.image) }
         for image in order {
             let kinds = Set((byImage[image] ?? []).map(\.kind))
-            if seenKinds.insert(kinds).inserted { chosen.append(image) } else { others.append(image) }
+            if seenKinds.insert(kinds).inserted {
+                chosen.append(image)
+            } else {
+                others.append(image)
+            }
         }
         let root = try PictureFolder(images)
         return try (chosen + others).prefix(pictureCount).map { image in
@@ -204,7 +211,9 @@ public struct RunReport {
                 + "\(geometry.columns) x \(geometry.rows) tiles of \(geometry.tile.width) pixels and one snapshot of "
                 + "the same size (right, at its true scale beside the tiles).")
         let padded = picture.paddedPicture()
-        let (width, height) = (geometry.columns * geometry.tile.width, geometry.rows * geometry.tile.height)
+        let (width, height) = (
+            geometry.columns * geometry.tile.width, geometry.rows * geometry.tile.height
+        )
         var lines = ""
         for column in 1..<max(geometry.columns, 1) {
             let x = column * geometry.tile.width
@@ -247,13 +256,15 @@ public struct RunReport {
             var list = ""
             let first = evaluations[0].report.answers.filter { $0.image == subject.image }
             for (index, asked) in first.enumerated() {
-                list += "<dt>\(escaped(asked.question)) <span class=\"dim\">(\(escaped(asked.kind)): \(escaped(asked.expected)))</span></dt>"
+                list +=
+                    "<dt>\(escaped(asked.question)) <span class=\"dim\">(\(escaped(asked.kind)): \(escaped(asked.expected)))</span></dt>"
                 for (name, report) in evaluations {
                     let answers = report.answers.filter { $0.image == subject.image }
                     guard index < answers.count else { continue }
                     let style = answers[index].isRight ? "right" : "wrong"
                     let sign = answers[index].isRight ? "✓" : "✗"
-                    list += "<dd class=\"\(style)\">\(sign) \(escaped(answers[index].answer)) <span class=\"dim\">\(escaped(name))</span></dd>"
+                    list +=
+                        "<dd class=\"\(style)\">\(sign) \(escaped(answers[index].answer)) <span class=\"dim\">\(escaped(name))</span></dd>"
                 }
             }
             page.add(

@@ -58,7 +58,8 @@ public enum RunError: ExitCoded, CustomStringConvertible {
 
     public var exitCode: Int32 {
         switch self {
-        case .inUse, .alreadyThere, .nothingToResume, .planChanged, .foreignCheckpoint, .trainsNothing,
+        case .inUse, .alreadyThere, .nothingToResume, .planChanged, .foreignCheckpoint,
+            .trainsNothing,
             .adaptsTrained, .setsNothing:
             64
         case .otherProcess(_, _, let code): code
@@ -109,7 +110,8 @@ public enum RunError: ExitCoded, CustomStringConvertible {
                 plan.action == .skip
                 ? "after \(plan.patience) skipped steps in a row"
                 : "more than guard.factor \(plan.factor) allows"
-            return "the loss is \(loss) at step \(step), \(loss / median) times the median of the last "
+            return
+                "the loss is \(loss) at step \(step), \(loss / median) times the median of the last "
                 + "\(plan.window) steps, \(reason); the weights were not changed"
                 + RunError.trace(records, checkpoint)
         case .nothingSupervised(let step, let records):

@@ -20,7 +20,9 @@ final class RejectionReporter: TrainingObserver {
     func runStarted(_ run: TrainingRun<VLSAModel>) throws {
         guard let old = FileManager.default.contents(atPath: run.folder.rejected) else { return }
         for line in old.split(separator: UInt8(ascii: "\n")) {
-            guard let entry = try? JSONDecoder().decode(Rejection.self, from: line) else { continue }
+            guard let entry = try? JSONDecoder().decode(Rejection.self, from: line) else {
+                continue
+            }
             if listed.insert(Place(file: entry.file, index: entry.index)).inserted {
                 lines += line + Data("\n".utf8)
             }
@@ -33,7 +35,9 @@ final class RejectionReporter: TrainingObserver {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         for entry in ledger.entries[read...] {
-            guard listed.insert(Place(file: entry.file, index: entry.index)).inserted else { continue }
+            guard listed.insert(Place(file: entry.file, index: entry.index)).inserted else {
+                continue
+            }
             lines += try encoder.encode(entry) + Data("\n".utf8)
             if said < shown { run.progress.message("warning: left out: \(entry)") }
             said += 1

@@ -34,9 +34,11 @@ final class StagePictures: TrainingObserver {
         let title = "\(run.plan.name), step \(report.step)"
         if model.reconstruction != nil {
             for (index, picture) in pictures.enumerated() {
-                let rebuilt = try model.rebuild([picture], steps: steps, seed: seed &+ UInt64(index))
+                let rebuilt = try model.rebuild(
+                    [picture], steps: steps, seed: seed &+ UInt64(index))
                 try add(
-                    model.reconstructionSheet(rebuilt, title: title), tag: "reconstruction/\(index)",
+                    model.reconstructionSheet(rebuilt, title: title),
+                    tag: "reconstruction/\(index)",
                     to: run)
             }
         }
@@ -58,7 +60,8 @@ final class StagePictures: TrainingObserver {
         let prompt = Array(sample.ids[..<start])
         guard !answer.isEmpty, prompt.contains(PromptIDs.imageToken) else { return nil }
         return try model.gaze(
-            of: answer, to: prompt, question: model.tokenizer.decode(prompt), about: sample.pictures[0])
+            of: answer, to: prompt, question: model.tokenizer.decode(prompt),
+            about: sample.pictures[0])
     }
 
     private func add(_ sheet: PictureSheet, tag: String, to run: TrainingRun<VLSAModel>) throws {

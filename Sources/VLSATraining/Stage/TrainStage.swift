@@ -173,7 +173,8 @@ struct StageParts {
         guard model.configuration.objective.latent == .mean else {
             throw PlanError.unusable(
                 key: "data.latentCache",
-                reason: "keeps the latents' means, but objective.latent is sample, a new draw each step; "
+                reason:
+                    "keeps the latents' means, but objective.latent is sample, a new draw each step; "
                     + "leave one of the two out")
         }
         do {
@@ -196,7 +197,8 @@ struct StageParts {
         else {
             throw PlanError.unusable(
                 key: "train",
-                reason: "objective.balance is uncertainty, which learns its weights; add balance, or "
+                reason:
+                    "objective.balance is uncertainty, which learns its weights; add balance, or "
                     + "write objective.balance: fixed")
         }
         for prefix in plan.train {
@@ -208,10 +210,13 @@ struct StageParts {
                         + "learn are \(VLSAModel.parts.joined(separator: ", "))")
             }
             let objective = model.configuration.objective
-            guard objective.kind == .none || objective.hasWeight
-                || !["epigone", "denoiser", "ross", "asvr"].contains(part)
+            guard
+                objective.kind == .none || objective.hasWeight
+                    || !["epigone", "denoiser", "ross", "asvr"].contains(part)
             else {
-                let key = objective.balance == .schedule ? "every weight of objective.schedule" : "objective.weight"
+                let key =
+                    objective.balance == .schedule
+                    ? "every weight of objective.schedule" : "objective.weight"
                 throw PlanError.unusable(
                     key: "train",
                     reason: "\(part) learns from the visual objective alone, and \(key) is 0")
@@ -220,8 +225,11 @@ struct StageParts {
         // Parts that no folder has, made for the objective: as they start they say nothing.
         for part in ["ross", "asvr"] {
             let names = model.store.tensors(under: part).map(\.name)
-            guard names.isEmpty || names.contains(where: { model.store.sources[$0] != nil })
-                || plan.train.contains(where: { isPrefix($0, of: part) || isPrefix(part, of: $0) })
+            guard
+                names.isEmpty || names.contains(where: { model.store.sources[$0] != nil })
+                    || plan.train.contains(where: {
+                        isPrefix($0, of: part) || isPrefix(part, of: $0)
+                    })
             else {
                 throw PlanError.unusable(
                     key: "train",
@@ -262,7 +270,8 @@ struct StageParts {
                 VLSAModel(
                     assembling: PartFolders(
                         vision: vision.path, projector: parts.projector?.path,
-                        perceiver: parts.perceiver?.path, language: language.path, denoiser: parts.denoiser?.path,
+                        perceiver: parts.perceiver?.path, language: language.path,
+                        denoiser: parts.denoiser?.path,
                         latents: parts.latents?.path, codebook: parts.codebook?.path),
                     configuration: VLSAConfiguration(picture: picture).replacing(plan.sections),
                     addingTokens: answerTokens(), dtype: plan.dtype.type, device: device,
@@ -287,7 +296,8 @@ struct StageParts {
             guard plan.train.contains(where: { isPrefix($0, of: name) }) else {
                 throw PlanError.unusable(
                     key: "train",
-                    reason: "the answers' \(model.addedTokens.count) new tokens need rows of \(name), "
+                    reason:
+                        "the answers' \(model.addedTokens.count) new tokens need rows of \(name), "
                         + "which stays frozen; add language, or "
                         + rows.filter(model.store.names.contains).joined(separator: " and "))
             }
@@ -317,7 +327,8 @@ struct StageParts {
             settings: SampleBuilder.Settings(
                 format: chat.format, system: chat.system, compat: chat.compat,
                 maxLength: data.maxLength),
-            augmenter: isTraining ? try augmenter(tiler) : nil, visualTokenCount: model.visualTokenCounter)
+            augmenter: isTraining ? try augmenter(tiler) : nil,
+            visualTokenCount: model.visualTokenCounter)
         return try SampleLoader(
             collection, builder: builder,
             settings: SampleLoader.Settings(

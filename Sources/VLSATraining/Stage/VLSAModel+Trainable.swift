@@ -57,7 +57,9 @@ extension SampleLoader: ExampleSource {
         of count: Int, with processes: Processes
     ) throws -> [(place: Int, example: Sample)] {
         guard settings.rank == processes.rank, settings.world == processes.count else {
-            fatalError("SampleLoader: process \(settings.rank) of \(settings.world), used by \(processes.rank)")
+            fatalError(
+                "SampleLoader: process \(settings.rank) of \(settings.world), used by \(processes.rank)"
+            )
         }
         return try share(of: count, exchange: processes.exchange).map { ($0.place, $0.sample) }
     }
