@@ -2,7 +2,7 @@
 """What the two alignments do for held-out questions, on the embedded tiny stack, over several seeds.
 
   evidence.py perception   snapshot only, perceiver (a), perceiver and reconstruction (a)+(b): stages 1 and 2 each
-  evidence.py cognition    stage 3 from one stage-2 model: no cognition tasks, codes, colours, both
+  evidence.py cognition    stage 3 from one stage-2 model: without cognition tasks, and with each of them alone
   evidence.py tiles        reconstruction and answers of the trained (a)+(b) models against the number of tiles
   evidence.py tokens       visual tokens and time to the first token, against LLaVA-NeXT's any-resolution tokens
 
@@ -10,7 +10,7 @@ Needs what `make demo` makes (pictures, codecs, foundation) and `make build`. Ev
 and is not repeated; tables go to standard output. --jobs runs take turns on as many cores, one thread each.
 Python's standard library alone.
 """
-import argparse, concurrent.futures, glob, json, os, re, statistics, subprocess, sys
+import argparse, concurrent.futures, glob, json, os, statistics, subprocess, sys
 
 WORK = "demo/work"
 HERE = WORK + "/evidence"
@@ -20,12 +20,10 @@ PERCEPTION = {  # what a variant changes: settings of both stages, parts that le
     "a": (["objective.kind=none"], "[perceiver, projector]", "[perceiver, projector, vision]"),
     "ab": ([], None, None),
 }
-COGNITION = {  # tasks and their weights
-    "none": None,
-    "codes": "{vq_grid: 1, vq_window: 1, vq_cell: 1, vq_cells: 1, vq_find: 1}",
-    "colours": "{px_quarter: 1, px_window: 1, px_point: 1, px_find: 1}",
-    "both": "{}",
-}
+TASKS = ["vq_grid", "vq_window", "vq_cell", "vq_cells", "vq_find", "px_quarter", "px_window", "px_point", "px_find"]
+# Answers that a decoder of two layers can learn to give: a token each, of few codes and few levels of a colour.
+QUESTIONS = ["answers: tokens", "colourLevels: 8", "colourGrid: 2", "grid: 8", "coarseGrid: 4", "numbersPerAnswer: 24"]
+COGNITION_STEPS = 600
 FINE = ["text", "field", "small-count"]
 
 
@@ -60,27 +58,35 @@ def perception(seed, name):
     return two, evaluate(two, run + "/heldout.json", *HELDOUT)
 
 
-def heldout_tasks():
-    """The held-out records with cognition questions of every task, the same for all."""
-    path = HERE + "/heldout.tasks.jsonl"
+def few_codes():
+    """A codebook of 32 codes."""
+    if not os.path.exists(HERE + "/codecs/codebook/config.json"):
+        vlsa("codec", "fit", "--images", WORK + "/data/images", "--out", HERE + "/codecs", "--limit", "400", "--codes", "32")
+    return HERE + "/codecs/codebook"
+
+
+def heldout_with(task):
+    """The held-out records with a question of a task in each that can have one."""
+    path = f"{HERE}/heldout.{task}.jsonl"
     if not os.path.exists(path):
-        vlsa("augment", WORK + "/data/heldout.json", "--images", WORK + "/data", "--codebook", WORK + "/codecs/codebook",
-             "--out", path, "--seed", "1000", "--set", "maxQuestions=4", "--set", "numbersPerAnswer=12")
-    return path
+        settings = [f"tasks={{{task}: 1}}"] + [setting.replace(": ", "=") for setting in QUESTIONS]
+        vlsa("augment", WORK + "/data/heldout.json", "--images", WORK + "/data", "--codebook", few_codes(), "--out", path,
+             "--seed", "1000", *[word for setting in settings for word in ("--set", setting)])
+    return ["--records", path, "--images", WORK + "/data", "--tokens", "64"]
 
 
 def cognition(seed, name):
     base, _ = perception(seed, "ab")
-    settings = [f"seed={seed}", f"model={base}", f"data.records={WORK}/data/train.json", *options.set]
-    if COGNITION[name]:
-        settings += [f"data.augment={{templates: Templates/cognition, codebook: {WORK}/codecs/codebook, "
-                     f"cache: {HERE}/codes, seed: {seed}, probability: 0.5, numbersPerAnswer: 12, "
-                     f"tasks: {COGNITION[name]}}}"]
-    run = f"{HERE}/cognition-{name}-{seed}"
-    model = train("3-instruct", run, settings)
-    ask = ["--records", HERE + "/heldout.tasks.jsonl", "--images", WORK + "/data", "--tokens", "64"]
-    return (evaluate(model, run + "/heldout.json", *ask),
-            evaluate(model, run + "/blind.json", *ask, "--blind") if name == "both" else None)
+    settings = [f"seed={seed}", f"model={base}", f"data.records={WORK}/data/train.json", f"steps={COGNITION_STEPS}"]
+    if name != "none":
+        settings += [f"data.augment={{templates: Templates/cognition, codebook: {HERE}/codecs/codebook, cache: {HERE}/codes, "
+                     f"seed: {seed}, tasks: {{{name}: 1}}, {', '.join(QUESTIONS)}}}"]
+    run = f"{HERE}/task-{name}-{seed}"
+    model = train("3-instruct", run, settings + options.set)
+    if name == "none":
+        return evaluate(model, run + "/heldout.json", *HELDOUT), None
+    ask = heldout_with(name)
+    return evaluate(model, run + "/heldout.json", *ask), evaluate(model, run + "/blind.json", *ask, "--blind")
 
 
 def run(function, names):
@@ -120,42 +126,33 @@ def perception_table():
 
 
 def cognition_table():
-    heldout_tasks()
+    for task in TASKS:
+        heldout_with(task)
     run(perception, ["ab"])
-    names = list(COGNITION)
+    names = ["none", *TASKS]
     done = run(cognition, names)
     reports = {job: full for job, (full, _) in done.items()}
     table(names, questions(reports, names))
+    kinds = sorted(reports[options.seeds[0], "none"]["kinds"])
+    print("\n| | " + " | ".join(TASKS) + " |\n|---|" + "---|" * len(TASKS))
+    for title, group in (("mean of kinds", kinds), ("mean of fine kinds", FINE)):
+        changes = [[accuracy(reports[seed, task], group) - accuracy(reports[seed, "none"], group) for seed in options.seeds]
+                   for task in TASKS]
+        print(f"| {title}, points more than without | " + " | ".join(f"{spread(c)}" for c in changes) + " |")
+
+    def scores(task, key, which):
+        """Answers' numbers right, in percent, or their distance in levels of 256, of the full model or the blind one."""
+        factor = 100 if "qual" in key else 255 / 7
+        values = [done[seed, task][which]["numbers"][task][key] for seed in options.seeds]
+        return spread(factor * value for value in values)
+
     print()
-
-    def given(report, task):
-        """The share of a task's expected numbers that the answers have a number for, as NumberScore counts it."""
-        pairs = [[sum(len(n) < 10 for n in re.findall("[0-9]+", a[key])) for key in ("expected", "answer")]
-                 for a in report["answers"] if a["kind"] == task]
-        return sum(map(min, pairs)) / sum(expected for expected, _ in pairs)
-
-    def scores(tasks, key, reports):
-        """Over all numbers of some tasks, weighted by their count. A number that an answer leaves out is as far off as
-        the best constant answer: the report's error is of the numbers given alone."""
-        def score(report, task):
-            s = report["numbers"][task]
-            if key != "error":
-                return s[key]
-            share = given(report, task)
-            return share * (s["error"] or 0) + (1 - share) * s["constantError"]
-        parts = [[(score(r, t), r["numbers"][t]["expected"]) for t in tasks if t in (r["numbers"] or {})]
-                 for r in reports]
-        return spread(sum(value * count for value, count in part) / sum(count for _, count in part)
-                      * (100 if "qual" in key else 1) for part in parts)
-    codes = ["vq_grid", "vq_window", "vq_cell", "vq_cells"]
-    colours = ["px_quarter", "px_window", "px_point"]
-    columns = {name: [reports[seed, name] for seed in options.seeds] for name in names}
-    columns["both, blind"] = [done[seed, "both"][1] for seed in options.seeds]
-    rows = [("codes named exactly, %", [scores(codes, "equal", column) for column in columns.values()]
-             + [scores(codes, "constantEqual", columns["both"])]),
-            ("mean absolute colour error, levels of 256", [scores(colours, "error", column) for column in columns.values()]
-             + [scores(colours, "constantError", columns["both"])])]
-    table(list(columns) + ["best constant"], rows)
+    table(["numbers right, %", "blind", "best constant answer"],
+          [(task, [scores(task, "equal", 0), scores(task, "equal", 1), scores(task, "constantEqual", 0)]) for task in TASKS])
+    print()
+    table(["mean absolute colour error, levels of 256", "blind", "best constant answer"],
+          [(task, [scores(task, "error", 0), scores(task, "error", 1), scores(task, "constantError", 0)])
+           for task in TASKS if task.startswith("px") and task != "px_find"])
 
 
 def tiles_table():
