@@ -327,12 +327,16 @@ public final class ParameterStore {
     ///
     /// Trained parameters are copied, to main memory; frozen ones are shared, because nothing changes them. It
     /// may be taken on another thread while nothing changes the values.
-    public func snapshot() -> ParameterStore {
+    ///
+    /// - Parameter earlier: a snapshot that nobody needs any more; its memory is used again.
+    public func snapshot(reusing earlier: ParameterStore? = nil) -> ParameterStore {
         let copy = ParameterStore(dtype: dtype, device: device, seed: seed)
         copy.ties = ties
         copy.buffers = buffers
-        copy.parameters = parameters.mapValues { tensor in
-            tensor.requiresGradient ? tensor.snapshot() : tensor.detached()
+        for (name, tensor) in parameters {
+            copy.parameters[name] =
+                tensor.requiresGradient
+                ? tensor.snapshot(reusing: earlier?.parameters[name]) : tensor.detached()
         }
         copy.adapterParameters = adapterParameters
         copy.adapters = adapters.mapValues { $0.with(values: copy.parameters) }

@@ -13,21 +13,30 @@ struct PendingSave {
 }
 
 /// What a checkpoint is written from.
-private final class CheckpointContent {
-    var weights: ParameterStore
-    var moments: [(String, Tensor)]
+final class CheckpointContent {
+    fileprivate var weights: ParameterStore
+    fileprivate var moments: [(String, Tensor)]
 
-    init(_ weights: ParameterStore, _ moments: [(String, Tensor)]) {
+    fileprivate init(_ weights: ParameterStore, _ moments: [(String, Tensor)]) {
         (self.weights, self.moments) = (weights, moments)
+    }
+
+    /// Puts copies in the place of what training changes, in the memory of an earlier checkpoint's.
+    fileprivate func detach(reusing earlier: CheckpointContent?) {
+        let copies = Dictionary(
+            (earlier?.moments ?? []).map { ($0.0, $0.1) }, uniquingKeysWith: { first, _ in first })
+        weights = weights.snapshot(reusing: earlier?.weights)
+        moments = moments.map { ($0, $1.snapshot(reusing: copies[$0])) }
     }
 }
 
 extension TrainingRun {
     /// Starts to publish a checkpoint of the present step, and lets old ones go.
     ///
-    /// The next step's forward and backward pass go on at once: they change nothing of it. Before the update,
-    /// ``settleCopy()`` waits until a copy was made; writing that goes on in the background, one checkpoint at a
-    /// time. How it ended is asked by ``noteSave()`` and ``settleSave()``. The first process writes, what the
+    /// It is written in the background from a copy, one checkpoint at a time. Within main memory the copy is made at
+    /// once, by all threads: beside a step both would take longer. From a GPU it is made beside the next step's forward
+    /// and backward pass, which change nothing of it; before the update, ``settleCopy()`` waits for it. Copies are
+    /// kept, so that only the first checkpoint asks the system for memory. How it ended is asked by ``noteSave()`` and ``settleSave()``. The first process writes, what the
     /// others have of the optimizer's state included.
     func save() throws {
         let moments = try parallel?.state(of: optimizer) ?? optimizer.state
@@ -43,12 +52,13 @@ extension TrainingRun {
         let content = CheckpointContent(model.store, moments)
         let copying =
             plan.checkpoint.background
-            ? BackgroundJob(name: "vlsa-copy", isPatient: false) { [trace, step] in
+            ? BackgroundJob(name: "vlsa-copy", isPatient: false) { [trace, step, checkpointCopy] in
                 traced(trace, "copy", step, row: .checkpoint) {
-                    content.weights = content.weights.snapshot()
-                    content.moments = content.moments.map { ($0, $1.snapshot()) }
+                    content.detach(reusing: checkpointCopy)
                 }
             } : nil
+        if copying != nil { checkpointCopy = content }
+        if model.store.device.isCPU { try copying?.wait() }
         let write = {
             [model, checkpoints = folder.checkpoints, plan = plan.checkpoint, resumedFrom] in
             try checkpoints.save(state) { target in
