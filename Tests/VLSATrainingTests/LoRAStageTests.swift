@@ -34,11 +34,7 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
                 plan, run: files.path + "/broken", options: quiet, observers: [Crasher()])
         }
         _ = try trainStage(plan, run: files.path + "/broken", options: quiet)
-        let (whole, broken) = (
-            try files.contents("/whole/model"), try files.contents("/broken/model")
-        )
-        #expect(whole.keys.sorted() == broken.keys.sorted())
-        for (name, data) in whole { #expect(broken[name] == data, "\(name)") }
+        let whole = try files.expectSameModel("/whole", "/broken")
 
         let adapters = "adapters/language/adapter_model.safetensors"
         #expect(whole[adapters] != nil)

@@ -2,6 +2,7 @@ import AnyRes
 import Codecs
 import Foundation
 import Prompting
+import Testing
 import TorchNN
 
 @testable import VLSA
@@ -160,5 +161,20 @@ final class StageFiles {
             uniqueKeysWithValues: try AtomicFiles.files(beneath: path + folder).map { name in
                 (name, try Data(contentsOf: URL(fileURLWithPath: path + folder + "/" + name)))
             })
+    }
+
+    /// Two runs have left the very same model.
+    ///
+    /// - Returns: the first one's files with their contents.
+    @discardableResult
+    func expectSameModel(
+        _ run: String, _ other: String, sourceLocation: SourceLocation = #_sourceLocation
+    ) throws -> [String: Data] {
+        let (files, others) = (try contents(run + "/model"), try contents(other + "/model"))
+        #expect(files.keys.sorted() == others.keys.sorted(), sourceLocation: sourceLocation)
+        for (name, data) in files {
+            #expect(others[name] == data, "\(name)", sourceLocation: sourceLocation)
+        }
+        return files
     }
 }

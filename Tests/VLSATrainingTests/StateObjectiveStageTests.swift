@@ -31,11 +31,7 @@ private final class Crasher: TrainingObserver {
                 plan, run: files.path + "/broken", options: quiet, observers: [Crasher()])
         }
         _ = try trainStage(plan, run: files.path + "/broken", options: quiet)
-        let (whole, broken) = (
-            try files.contents("/whole/model"), try files.contents("/broken/model")
-        )
-        #expect(whole.keys.sorted() == broken.keys.sorted())
-        for (name, data) in whole { #expect(broken[name] == data, "\(name)") }
+        try files.expectSameModel("/whole", "/broken")
         let optimizer = "/checkpoints/step-6/optimizer.safetensors"
         #expect(
             FileManager.default.contentsEqual(

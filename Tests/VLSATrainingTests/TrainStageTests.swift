@@ -42,11 +42,7 @@ private let quiet = RunOptions(resume: true, progress: .silent, watchesSignals: 
         _ = try trainStage(
             try files.plan(["data.workers=3", "data.cacheBytes=0", "log.pictures=0"]),
             run: files.path + "/broken", options: quiet)
-        let (whole, broken) = (
-            try files.contents("/whole/model"), try files.contents("/broken/model")
-        )
-        #expect(whole.keys.sorted() == broken.keys.sorted())
-        for (name, data) in whole { #expect(broken[name] == data, "\(name)") }
+        try files.expectSameModel("/whole", "/broken")
         let optimizer = "/checkpoints/step-6/optimizer.safetensors"
         #expect(
             FileManager.default.contentsEqual(

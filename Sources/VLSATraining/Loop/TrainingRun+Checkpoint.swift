@@ -36,8 +36,8 @@ extension TrainingRun {
     /// It is written in the background from a copy, one checkpoint at a time. Within main memory the copy is made at
     /// once, by all threads: beside a step both would take longer. From a GPU it is made beside the next step's forward
     /// and backward pass, which change nothing of it; before the update, ``settleCopy()`` waits for it. Copies are
-    /// kept, so that only the first checkpoint asks the system for memory. How it ended is asked by ``noteSave()`` and ``settleSave()``. The first process writes, what the
-    /// others have of the optimizer's state included.
+    /// kept, so that only the first checkpoint asks the system for memory. How it ended is asked by ``noteSave()``
+    /// and ``settleSave()``. The first process writes, what the others have of the optimizer's state included.
     func save() throws {
         let moments = try parallel?.state(of: optimizer) ?? optimizer.state
         try processes.agree { if processes.isFirst { try save(moments) } }
