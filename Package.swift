@@ -101,8 +101,9 @@ let package = Package(
             ]),
         .target(name: "CPixels", cSettings: [.unsafeFlags(["-O3"])]),
         .target(name: "CStart"),
+        .target(name: "CFiles", cSettings: [.unsafeFlags(["-O2"])]),
         .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl")]),
-        .target(name: "Torch", dependencies: ["CTorch"]),
+        .target(name: "Torch", dependencies: ["CTorch", "CFiles"]),
         .target(name: "TorchNN", dependencies: ["Torch"]),
         .target(name: "AnyRes", dependencies: ["CVips", "CPixels"]),
         .target(name: "Codecs", dependencies: ["AnyRes", "COpenBLAS"]),
@@ -116,7 +117,8 @@ let package = Package(
             ]),
         .target(name: "VLSA", dependencies: ["Torch", "TorchNN", "Corpus"]),
         .target(
-            name: "VLSATraining", dependencies: ["VLSA", .product(name: "Yams", package: "Yams")]),
+            name: "VLSATraining",
+            dependencies: ["VLSA", .product(name: "Yams", package: "Yams")]),
         .executableTarget(
             name: "VLSATool",
             dependencies: [
@@ -124,7 +126,8 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .target(name: "GoldenSupport", path: "Tests/GoldenSupport"),
-        .testTarget(name: "TorchTests", dependencies: ["Torch", "CTorch", "GoldenSupport"]),
+        .testTarget(
+            name: "TorchTests", dependencies: ["Torch", "CTorch", "CFiles", "GoldenSupport"]),
         .testTarget(name: "TorchNNTests", dependencies: ["TorchNN", "GoldenSupport"]),
         .testTarget(name: "AnyResTests", dependencies: ["AnyRes", "GoldenSupport"]),
         .testTarget(name: "CodecsTests", dependencies: ["Codecs"]),

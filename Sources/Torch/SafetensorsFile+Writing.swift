@@ -1,11 +1,9 @@
-import Glibc
-
 extension SafetensorsFile {
     /// Writes named tensors so that the file at `path` is either the old one or complete.
     ///
     /// The bytes go to a temporary file in the same folder, which is synchronised and renamed; then the
     /// folder is synchronised. Tensors are laid out in the given order, widest type first so that all of
-    /// them are aligned.
+    /// them are aligned. Within ``HeldValues/writing(_:)`` they are written as they were held.
     ///
     /// - Throws: ``SafetensorsError/unwritable(path:reason:)``; the temporary file is then removed.
     public static func write(
@@ -70,75 +68,5 @@ extension SafetensorsFile {
             }
         }
         return out + "\""
-    }
-}
-
-/// A file that appears under its name only when it is complete and on disk.
-final class AtomicFile {
-    private let path: String
-    private let temporary: String
-    private var descriptor: Int32
-
-    init(path: String) throws(SafetensorsError) {
-        self.path = path
-        temporary = "\(path).\(getpid()).\(UInt32.random(in: 0 ... .max)).tmp"
-        descriptor = Glibc.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else { throw .unwritable(path: path, reason: lastSystemError()) }
-    }
-
-    deinit {
-        if descriptor >= 0 {
-            close(descriptor)
-            unlink(temporary)
-        }
-    }
-
-    func write(_ bytes: [UInt8]) throws(SafetensorsError) {
-        try finish(bytes.withUnsafeBytes { write($0) })
-    }
-
-    func write(_ tensor: Tensor) throws(SafetensorsError) {
-        try finish(tensor.detached().withBytes { write($0) })
-    }
-
-    private func finish(_ code: Int32) throws(SafetensorsError) {
-        guard code != 0 else { return }
-        throw .unwritable(path: path, reason: String(cString: strerror(code)))
-    }
-
-    /// Zero, or the system's error code.
-    private func write(_ bytes: UnsafeRawBufferPointer) -> Int32 {
-        var rest = bytes
-        while !rest.isEmpty {
-            // The system takes at most 2 GiB at once.
-            let written = Glibc.write(descriptor, rest.baseAddress, Swift.min(rest.count, 1 << 30))
-            if written >= 0 {
-                rest = UnsafeRawBufferPointer(rebasing: rest[written...])
-            } else if errno != EINTR {
-                return errno
-            }
-        }
-        return 0
-    }
-
-    /// Puts the complete file in place.
-    func commit() throws(SafetensorsError) {
-        guard fsync(descriptor) == 0 else {
-            throw .unwritable(path: path, reason: lastSystemError())
-        }
-        guard rename(temporary, path) == 0 else {
-            throw .unwritable(path: path, reason: lastSystemError())
-        }
-        close(descriptor)
-        descriptor = -1
-        let folder = path.split(separator: "/", omittingEmptySubsequences: false).dropLast()
-            .joined(separator: "/")
-        let name = folder.isEmpty ? (path.hasPrefix("/") ? "/" : ".") : folder
-        let directory = Glibc.open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard directory >= 0 else { throw .unwritable(path: path, reason: lastSystemError()) }
-        defer { close(directory) }
-        guard fsync(directory) == 0 || errno == EINVAL else {
-            throw .unwritable(path: path, reason: lastSystemError())
-        }
     }
 }

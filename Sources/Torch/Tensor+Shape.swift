@@ -33,15 +33,6 @@ extension Tensor {
         return device.isCPU ? values.cloned() : values.to(.cpu)
     }
 
-    /// As ``snapshot()``, in the memory of an earlier one where that has the same shape and type.
-    public func snapshot(reusing earlier: Tensor?) -> Tensor {
-        guard let earlier, earlier.shape == shape, earlier.dtype == dtype, earlier.device.isCPU else {
-            return snapshot()
-        }
-        earlier.copy(from: detached())
-        return earlier
-    }
-
     /// Overwrites this tensor's values, without derivative; shapes must be equal, types may differ.
     public func copy(from source: Tensor) {
         let status = withExtendedLifetime(source) { ct_copy(handle, source.handle) }

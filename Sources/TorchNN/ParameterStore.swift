@@ -323,20 +323,13 @@ public final class ParameterStore {
 
     // MARK: Saving
 
-    /// A store with the same names and the values of this moment, to be saved while training goes on.
-    ///
-    /// Trained parameters are copied, to main memory; frozen ones are shared, because nothing changes them. It
-    /// may be taken on another thread while nothing changes the values.
-    ///
-    /// - Parameter earlier: a snapshot that nobody needs any more; its memory is used again.
-    public func snapshot(reusing earlier: ParameterStore? = nil) -> ParameterStore {
+    /// A store with the same names, whose values of this moment `held` holds, to be saved while training goes on.
+    public func saved(holding held: HeldValues) -> ParameterStore {
         let copy = ParameterStore(dtype: dtype, device: device, seed: seed)
         copy.ties = ties
         copy.buffers = buffers
-        for (name, tensor) in parameters {
-            copy.parameters[name] =
-                tensor.requiresGradient
-                ? tensor.snapshot(reusing: earlier?.parameters[name]) : tensor.detached()
+        for (name, tensor) in tensors() {
+            copy.parameters[name] = held.hold(tensor, changes: tensor.requiresGradient)
         }
         copy.adapterParameters = adapterParameters
         copy.adapters = adapters.mapValues { $0.with(values: copy.parameters) }

@@ -49,7 +49,7 @@ import Torch
         let before = store.tensors().map { $0.tensor.floats() }
         store.train(["a"])
         #expect(store.tensors().map { $0.tensor.floats() } == before)
-        #expect(store.snapshot().tensors().map { $0.tensor.floats() } == before)
+        #expect(store.saved(holding: HeldValues()).tensors().map { $0.tensor.floats() } == before)
     }
 
     /// A frozen layer among trained ones gets no derivative, and an update reaches each layer's own name.

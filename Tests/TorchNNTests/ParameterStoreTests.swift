@@ -279,21 +279,24 @@ import Torch
         #expect(optimizer.state.reduce(0) { $0 + $1.1.byteCount } == (10 << 40) + 8)
     }
 
-    /// A second snapshot has today's values in the first one's memory; what is frozen is shared by both.
-    @Test func aSnapshotUsesAnEarlierOnesMemory() throws {
-        let store = ParameterStore(seed: 1)
-        let layer = try Linear(3, 2, in: store.scope["layer"])
-        store.train(["layer.weight"])
-        let first = store.snapshot()
-        let (weight, bias) = try (#require(first["layer.weight"]), #require(first["layer.bias"]))
-        layer.weight.detached().fill(7)
-        #expect(weight.floats().allSatisfy { $0 != 7 })
-        let second = store.snapshot(reusing: first)
-        #expect(try #require(second["layer.weight"]).floats().allSatisfy { $0 == 7 })
-        #expect(weight.floats().allSatisfy { $0 == 7 })
-        #expect(bias.bytes() == layer.bias?.bytes())
-        let other = Tensor.zeros([5])
-        #expect(layer.weight.snapshot(reusing: other).shape == [2, 3] && other.floats() == [0, 0, 0, 0, 0])
+    /// What is held keeps its values; what is frozen is not copied for that.
+    @Test func aHeldStoreIsSavedAsItWas() throws {
+        try withTemporaryFolder { folder in
+            let file = folder + "/a.safetensors"
+            let store = ParameterStore(seed: 1)
+            let layer = try Linear(3, 2, in: store.scope["layer"])
+            store.train(["layer.weight"])
+            let before = layer.weight.floats()
+            let held = HeldValues()
+            let saved = store.saved(holding: held)
+            held.settle()
+            #expect(held.copiedBytes == 24)
+            layer.weight.detached().fill(7)
+            try held.writing { try saved.save(to: file) }
+            let read = try SafetensorsFile(path: file)
+            #expect(try read.tensor("layer.weight").floats() == before)
+            #expect(try read.tensor("layer.bias").bytes() == layer.bias?.bytes())
+        }
     }
 
     @Test func everyFaultIsCollected() throws {

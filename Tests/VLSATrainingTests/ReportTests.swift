@@ -30,8 +30,10 @@ private struct TraceEvent: Decodable {
         let counts = Dictionary(grouping: spans, by: \.name).mapValues(\.count)
         #expect(counts["data"] == 12 && counts["optimizer"] == 12 && counts["clip"] == 12)
         #expect(counts["forward"] == 36 && counts["backward"] == 36)  // 3 micro-batches a step
-        #expect(counts["validation"] == 3 && counts["copy"] == 3 && counts["save"] == 3)
-        #expect(spans.filter { ["copy", "save"].contains($0.name) }.allSatisfy { $0.tid == 2 })
+        #expect(counts["validation"] == 3 && counts["save"] == 3)
+        #expect(spans.filter { $0.name == "save" }.allSatisfy { $0.tid == 2 })
+        // No update comes after the last checkpoint, and before another one it may be on disk already.
+        #expect((counts["copy"] ?? 0) <= 2)
         // Spans of the step's row follow each other.
         var end = 0.0
         for span in spans.filter({ $0.tid == 1 }).sorted(by: { ($0.ts ?? 0) < ($1.ts ?? 0) }) {

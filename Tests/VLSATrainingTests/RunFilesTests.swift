@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import Torch
 
 @testable import VLSATraining
 
@@ -9,12 +10,14 @@ private func state(_ step: Int, loss: Double? = nil) -> RunState {
         position: Array("{}".utf8), validationLoss: loss, plan: "name: a\n")
 }
 
-private func fill(_ folder: String) throws {
+@discardableResult
+private func fill(_ folder: String) throws -> [String: WrittenSum] {
     try FileManager.default.createDirectory(
         atPath: folder + "/model/language", withIntermediateDirectories: true)
     try Data((0..<5000).map { UInt8(truncatingIfNeeded: $0) })
         .write(to: URL(fileURLWithPath: folder + "/model/language/model.safetensors"))
     try Data("{}".utf8).write(to: URL(fileURLWithPath: folder + "/model/config.json"))
+    return [:]
 }
 
 @Suite struct RunFilesTests {

@@ -44,8 +44,8 @@ public struct TrainingBenchmark {
         public let samplesPerSecond: Double
         /// Most memory of the process, making the model included.
         public let peakMiB: Double
-        /// Seconds of the steps while a checkpoint was written, the call that began it added to the first, for two
-        /// checkpoints, the first of which has to get its memory; nil unless asked for.
+        /// Seconds of the steps while a checkpoint was written, the call that began it added to the first, for each of
+        /// as many checkpoints as measured steps, one of which comes before each; nil unless asked for.
         public let secondsWhileSaving: [[Double]]?
 
         enum CodingKeys: String, CodingKey {
@@ -78,18 +78,20 @@ public struct TrainingBenchmark {
     /// Takes the steps.
     ///
     /// - Parameters:
-    ///   - isSaving: whether checkpoints are saved at the end, in the background of further steps.
+    ///   - isSaving: whether after each measured step a checkpoint is saved, in the background of further steps.
     ///   - profile: file for a trace of them, nil for none.
     public func run(isSaving: Bool = false, profile: String? = nil) throws -> Result {
         let folder = temporaryFolder
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let run = try run(in: folder, profile: profile)
         var times: [Double] = []
+        var whileSaving: [[Double]] = []
         for index in 0..<steps + 2 {
             let report = try run.takeStep()
-            if index >= 2 { times.append(report.seconds) }
+            guard index >= 2 else { continue }
+            times.append(report.seconds)
+            if isSaving { whileSaving.append(try stepsWhileSaving(run)) }
         }
-        let whileSaving = isSaving ? try (0..<2).map { _ in try stepsWhileSaving(run) } : nil
         try run.trace?.close()
         let seconds = times.sorted()[times.count / 2]
         let trainable = run.model.store.trainable.reduce(0) { $0 + $1.tensor.count }
@@ -100,7 +102,7 @@ public struct TrainingBenchmark {
             trainable: trainable, secondsPerStep: seconds,
             samplesPerSecond: Double(batch) / seconds,
             peakMiB: Double(TorchRuntime.peakResidentBytes) / 1_048_576,
-            secondsWhileSaving: whileSaving)
+            secondsWhileSaving: isSaving ? whileSaving : nil)
     }
 
     private func stepsWhileSaving(_ run: TrainingRun<VLSAModel>) throws -> [Double] {

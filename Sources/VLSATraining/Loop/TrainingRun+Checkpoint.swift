@@ -6,38 +6,26 @@ import TorchNN
 struct PendingSave {
     let step: Int
     let path: String
-    /// Copies what the next update changes.
-    let copying: BackgroundJob?
-    /// Writes the copy.
+    /// The weights and the optimizer's state of the step.
+    let held: HeldValues
+    /// Writes them.
     let job: BackgroundJob
 }
 
 /// What a checkpoint is written from.
-final class CheckpointContent {
-    fileprivate var weights: ParameterStore
-    fileprivate var moments: [(String, Tensor)]
-
-    fileprivate init(_ weights: ParameterStore, _ moments: [(String, Tensor)]) {
-        (self.weights, self.moments) = (weights, moments)
-    }
-
-    /// Puts copies in the place of what training changes, in the memory of an earlier checkpoint's.
-    fileprivate func detach(reusing earlier: CheckpointContent?) {
-        let copies = Dictionary(
-            (earlier?.moments ?? []).map { ($0.0, $0.1) }, uniquingKeysWith: { first, _ in first })
-        weights = weights.snapshot(reusing: earlier?.weights)
-        moments = moments.map { ($0, $1.snapshot(reusing: copies[$0])) }
-    }
+private struct CheckpointContent {
+    let weights: ParameterStore
+    let moments: [(String, Tensor)]
 }
 
 extension TrainingRun {
     /// Starts to publish a checkpoint of the present step, and lets old ones go.
     ///
-    /// It is written in the background from a copy, one checkpoint at a time. Within main memory the copy is made at
-    /// once, by all threads: beside a step both would take longer. From a GPU it is made beside the next step's forward
-    /// and backward pass, which change nothing of it; before the update, ``settleCopy()`` waits for it. Copies are
-    /// kept, so that only the first checkpoint asks the system for memory. How it ended is asked by ``noteSave()``
-    /// and ``settleSave()``. The first process writes, what the others have of the optimizer's state included.
+    /// It is written in the background, one checkpoint at a time, from where the values are: the next step's forward
+    /// and backward pass change nothing of them. Before its update ``settleCopy()`` copies what is not written by then.
+    /// A step on a GPU is soon over, so there the copy begins at once, beside it. How it ended is asked by
+    /// ``noteSave()`` and ``settleSave()``. The first process writes, what the others have of the optimizer's state
+    /// included.
     func save() throws {
         let moments = try parallel?.state(of: optimizer) ?? optimizer.state
         try processes.agree { if processes.isFirst { try save(moments) } }
@@ -49,39 +37,39 @@ extension TrainingRun {
             step: step, samples: samples, tokens: tokens, seconds: seconds,
             position: try training.position(), validationLoss: validationLoss, plan: planText,
             spikes: plan.spikes.action == .off ? nil : spikes.memory, lossScaler: lossScaler)
-        let content = CheckpointContent(model.store, moments)
-        let copying =
-            plan.checkpoint.background
-            ? BackgroundJob(name: "vlsa-copy", isPatient: false) { [trace, step, checkpointCopy] in
-                traced(trace, "copy", step, row: .checkpoint) {
-                    content.detach(reusing: checkpointCopy)
-                }
-            } : nil
-        if copying != nil { checkpointCopy = content }
-        if model.store.device.isCPU { try copying?.wait() }
+        let held = HeldValues()
+        let content = CheckpointContent(
+            weights: model.store.saved(holding: held),
+            moments: moments.map { ($0, held.hold($1)) })
         let write = {
             [model, checkpoints = folder.checkpoints, plan = plan.checkpoint, resumedFrom] in
             try checkpoints.save(state) { target in
-                try model.save(content.weights, to: target + "/model")
-                try SafetensorsFile.write(
-                    content.moments, metadata: ["format": "pt"],
-                    to: target + "/optimizer.safetensors")
+                try held.writing {
+                    try model.save(content.weights, to: target + "/model")
+                    try SafetensorsFile.write(
+                        content.moments, metadata: ["format": "pt"],
+                        to: target + "/optimizer.safetensors")
+                }
+                return held.written
             }
             checkpoints.prune(keep: plan.keep, best: plan.best, sparing: resumedFrom)
         }
         let job = BackgroundJob(name: "vlsa-checkpoint", isPatient: true) { [trace, step] in
-            try copying?.wait()
             try traced(trace, "save", step, row: .checkpoint, write)
         }
         pendingSave = PendingSave(
-            step: step, path: folder.checkpoints.path(step: step), copying: copying, job: job)
-        if copying == nil { try settleSave() }
+            step: step, path: folder.checkpoints.path(step: step), held: held, job: job)
+        if !plan.checkpoint.background {
+            try settleSave()
+        } else if !model.store.device.isCPU {
+            _ = BackgroundJob(name: "vlsa-copy", isPatient: false) { held.settle() }
+        }
     }
 
-    /// Waits until weights and optimizer may change again.
+    /// Lets weights and optimizer change again.
     func settleCopy() throws {
-        guard let copying = pendingSave?.copying, !copying.isDone else { return }
-        try traced(trace, "wait for copy", step) { try copying.wait() }
+        guard let pendingSave, !pendingSave.held.isSettled else { return }
+        traced(trace, "copy", step) { pendingSave.held.settle() }
     }
 
     /// Takes note of a checkpoint whose writing has ended since.

@@ -84,8 +84,6 @@ public final class TrainingRun<Model: Trainable> {
     var lastCheckpoint: String?
     /// The checkpoint that is being written.
     var pendingSave: PendingSave?
-    /// What the last checkpoint was written from; the next one uses its memory.
-    var checkpointCopy: CheckpointContent?
     /// Step of the checkpoint that this sitting began with; the model may still read files of it.
     let resumedFrom: Int?
     var saidWaiting = false

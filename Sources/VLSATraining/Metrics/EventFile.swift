@@ -1,4 +1,5 @@
 import Foundation
+import Torch
 
 /// A TensorBoard event file: scalars and pictures over the steps of a run.
 ///

@@ -19,8 +19,8 @@ final class BackgroundJob: @unchecked Sendable {
     init(name: String, isPatient: Bool, _ body: @escaping () throws -> Void) {
         let work = Work(body)
         let thread = Thread { [self] in
-            // On Linux this is the thread's own priority.
-            if isPatient { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10) }
+            // On Linux this is the thread's own. Not SCHED_IDLE, which may get no time at all on a busy machine.
+            if isPatient { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19) }
             finish(Result { try work.body() })
         }
         thread.name = name

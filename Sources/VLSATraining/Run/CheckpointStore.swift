@@ -1,4 +1,5 @@
 import Foundation
+import Torch
 
 /// The checkpoints of a run, `step-N` each, complete or absent.
 ///
@@ -30,24 +31,26 @@ public struct CheckpointStore: Sendable {
             .filter { $0 >= 0 }.sorted(by: >)
     }
 
-    /// Publishes the checkpoint of `state.step`; `write` puts weights and optimizer into the folder it gets.
+    /// Publishes the checkpoint of `state.step`; `write` puts weights and optimizer into the folder it gets, and gives
+    /// the sums of files that need not be read again for them, by path.
     ///
     /// A damaged checkpoint of the same step is kept aside as `damaged-step-N`.
-    public func save(_ state: RunState, write: (String) throws -> Void) throws {
+    public func save(_ state: RunState, write: (String) throws -> [String: WrittenSum]) throws {
         let final = path(step: state.step)
         if FileManager.default.fileExists(atPath: final) {
             if (try? load(step: state.step)) == state { return }
             try setAside(step: state.step)
         }
         try AtomicFiles.makeFolder(final) { folder in
-            try write(folder)
+            let sums = try write(folder)
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
             do {
                 try encoder.encode(state).write(to: URL(fileURLWithPath: folder + "/state.json"))
                 let files = try AtomicFiles.files(beneath: folder).map { name in
-                    let (bytes, crc) = try CheckpointStore.measure(folder + "/" + name)
-                    return Manifest.File(name: name, bytes: bytes, crc32c: crc)
+                    let path = folder + "/" + name
+                    let sum = try sums[path] ?? CheckpointStore.sum(path)
+                    return Manifest.File(name: name, bytes: sum.bytes, crc32c: sum.crc.value)
                 }
                 encoder.outputFormatting.insert(.prettyPrinted)
                 try encoder.encode(Manifest(format: 1, files: files))
@@ -76,13 +79,13 @@ public struct CheckpointStore: Sendable {
             throw damaged("its format is \(manifest.format), this version reads 1")
         }
         for file in manifest.files {
-            guard let (bytes, crc) = try? CheckpointStore.measure(path + "/" + file.name) else {
+            guard let sum = try? CheckpointStore.sum(path + "/" + file.name) else {
                 throw damaged("\(file.name) is missing")
             }
-            guard bytes == file.bytes else {
-                throw damaged("\(file.name) has \(bytes) bytes, \(file.bytes) were saved")
+            guard sum.bytes == file.bytes else {
+                throw damaged("\(file.name) has \(sum.bytes) bytes, \(file.bytes) were saved")
             }
-            guard crc == file.crc32c else {
+            guard sum.crc.value == file.crc32c else {
                 throw damaged("\(file.name) has changed since it was saved")
             }
         }
@@ -145,18 +148,16 @@ public struct CheckpointStore: Sendable {
         }
     }
 
-    /// Size and checksum of a file.
-    private static func measure(_ path: String) throws -> (bytes: Int, crc: UInt32) {
+    /// Size and checksum of a file that is there.
+    private static func sum(_ path: String) throws -> WrittenSum {
         do {
             let handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
             defer { try? handle.close() }
-            var crc = CRC32C()
-            var bytes = 0
+            var sum = WrittenSum()
             while let chunk = try handle.read(upToCount: 4 << 20), !chunk.isEmpty {
-                chunk.withUnsafeBytes { crc.update($0) }
-                bytes += chunk.count
+                chunk.withUnsafeBytes { sum.update($0) }
             }
-            return (bytes, crc.value)
+            return sum
         } catch {
             throw RunError.cannotRead(path: path, reason: reason(of: error))
         }
