@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import VLSA
 import VLSATraining
 
 extension BenchCommand {
@@ -22,6 +23,10 @@ extension BenchCommand {
         @Option(help: "Measured steps; two more come before them.") var steps = 5
         @Flag(help: "Times the step's matrix products alone.") var products = false
         @Flag(help: "Times steps while a checkpoint is saved, too.") var saving = false
+        @Option(
+            parsing: .upToNextOption,
+            help: "Parts whose layers run again in the backward pass, as in gradientCheckpointing.")
+        var checkpointing: [String] = []
         @Option(help: "File for a trace of the steps.") var profile: String?
 
         private func benchmark() throws -> TrainingBenchmark {
@@ -34,11 +39,20 @@ extension BenchCommand {
             }
             guard batch > 0 else { throw ValidationError("--batch must be above 0") }
             guard steps > 0 else { throw ValidationError("--steps must be above 0") }
-            guard !products || (profile == nil && !saving) else {
+            guard !products || (profile == nil && !saving && checkpointing.isEmpty) else {
                 throw ValidationError(
-                    "--products takes no steps; it goes without --profile and --saving")
+                    "--products takes no steps; it goes without --profile, --saving and --checkpointing"
+                )
             }
-            return TrainingBenchmark(size: size, stage: stage, batch: batch, steps: steps)
+            let parts = try checkpointing.map { name in
+                guard let part = CheckpointedPart(rawValue: name) else {
+                    let known = CheckpointedPart.allCases.map(\.rawValue).joined(separator: ", ")
+                    throw ValidationError("--checkpointing \(name): one of \(known)")
+                }
+                return part
+            }
+            return TrainingBenchmark(
+                size: size, stage: stage, batch: batch, steps: steps, checkpointing: Set(parts))
         }
 
         func validate() throws { _ = try benchmark() }

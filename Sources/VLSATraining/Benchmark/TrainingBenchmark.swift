@@ -63,16 +63,22 @@ public struct TrainingBenchmark {
     public let batch: Int
     /// Measured steps, after two that are not.
     public let steps: Int
+    /// Parts that keep only their layers' inputs.
+    public let checkpointing: Set<CheckpointedPart>
     /// Tiles of each picture.
     static let tiles = 4
     /// Share of the text that is supervised.
     static let supervised = 0.35
 
-    public init(size: BenchmarkSize, stage: Stage, batch: Int = 2, steps: Int = 5) {
+    public init(
+        size: BenchmarkSize, stage: Stage, batch: Int = 2, steps: Int = 5,
+        checkpointing: Set<CheckpointedPart> = []
+    ) {
         self.size = size
         self.stage = stage
         self.batch = batch
         self.steps = steps
+        self.checkpointing = checkpointing
     }
 
     /// Takes the steps.
@@ -131,6 +137,7 @@ public struct TrainingBenchmark {
             options: RunOptions(progress: .silent, watchesSignals: false, profile: profile),
             model: { _ in
                 let model = try size.model(in: folder)
+                model.checkpointedParts = checkpointing
                 let cache = try ContentStore(folder: folder + "/latents-cache", limit: 1 << 30)
                 if let reconstruction = model.reconstruction {
                     model.latentCache = try LatentCache(
