@@ -26,3 +26,17 @@ public struct CRC32C: Sendable {
         return (crc >> 15 | crc << 17) &+ 0xa282_ead8
     }
 }
+
+/// Size and checksum of the bytes that were meant to be in a file.
+public struct WrittenSum: Sendable {
+    public private(set) var bytes = 0
+    public private(set) var crc = CRC32C()
+
+    public init() {}
+
+    /// Takes in more bytes.
+    public mutating func update(_ more: UnsafeRawBufferPointer) {
+        bytes += more.count
+        crc.update(more)
+    }
+}

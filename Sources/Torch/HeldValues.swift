@@ -92,17 +92,3 @@ public final class HeldValues: @unchecked Sendable {
         lock.withLock { _ in places[ObjectIdentifier(handle)] = nil }
     }
 }
-
-/// Size and checksum of the bytes that were meant to be in a file.
-public struct WrittenSum: Sendable {
-    public private(set) var bytes = 0
-    public private(set) var crc = CRC32C()
-
-    public init() {}
-
-    /// Takes in more bytes.
-    public mutating func update(_ more: UnsafeRawBufferPointer) {
-        bytes += more.count
-        crc.update(more)
-    }
-}

@@ -142,7 +142,7 @@ extension VLSAModel {
     /// As ``save(to:merging:)``, with adapters in files of their own.
     public func save(to folder: String) throws { try save(store, to: folder) }
 
-    /// As ``save(to:merging:)``, with the weights of a snapshot of ``store``. Besides them it reads only what never
+    /// As ``save(to:merging:)``, with weights of ``store`` as they were held. Besides them it reads only what never
     /// changes, so it may run on another thread while the model learns.
     public func save(_ weights: ParameterStore, to folder: String) throws {
         try save(weights, to: folder, merging: false)

@@ -71,6 +71,18 @@ private func fill(_ folder: String) throws -> [String: WrittenSum] {
             FileManager.default.fileExists(atPath: folder.path + "/damaged-step-2/manifest.json"))
     }
 
+    /// Bytes that never reached the disk as they were meant do not pass for saved.
+    @Test func sumsTakenWhileWritingAreThoseThatCount() throws {
+        let folder = try TemporaryFolder()
+        let store = CheckpointStore(folder: folder.path)
+        try store.save(state(1)) { folder in
+            try fill(folder)
+            return [folder + "/model/config.json": WrittenSum()]
+        }
+        let error = #expect(throws: RunError.self) { try store.load(step: 1) }
+        #expect("\(error as Any)".contains("model/config.json has 2 bytes, 0 were saved"))
+    }
+
     @Test func aSaveThatFailsLeavesNothing() throws {
         struct Failure: Error {}
         let folder = try TemporaryFolder()

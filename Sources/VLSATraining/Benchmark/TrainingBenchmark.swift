@@ -44,8 +44,8 @@ public struct TrainingBenchmark {
         public let samplesPerSecond: Double
         /// Most memory of the process, making the model included.
         public let peakMiB: Double
-        /// Seconds of the steps while a checkpoint was written, the call that began it added to the first, for each of
-        /// as many checkpoints as measured steps, one of which comes before each; nil unless asked for.
+        /// Seconds of the steps while a checkpoint was written, the call that began it added to the first, for a
+        /// checkpoint after each measured step; nil unless asked for.
         public let secondsWhileSaving: [[Double]]?
 
         enum CodingKeys: String, CodingKey {

@@ -65,7 +65,7 @@ public protocol Trainable<Example>: AnyObject {
     /// It is called on another thread while the model goes on learning, so it may read nothing that changes
     /// but `weights`.
     ///
-    /// - Parameter weights: the model's ``store``, or a snapshot of it.
+    /// - Parameter weights: the model's ``store``, or one that holds its values of a moment; nothing else is written.
     func save(_ weights: ParameterStore, to folder: String) throws
 }
 
